@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * floor: the least a program can do here to get a first answer from a forked VM.
+ *
+ * A template is booted and frozen by vmm/ (that is not measured). Then, time after time: fork; in
+ * the child a new KVM VM, memslots, a vCPU, its state, KVM_RUN until the guest answers, a few bytes
+ * down a pipe; in the parent a read of that pipe. No server, no socket, no request, no sandbox, no
+ * supervision. All that is measured is written out in child.c as plain system calls.
+ *
+ * Two variants are run in turn in one process:
+ *
+ *	plain	what a straightforward program does: one memslot a RAM region, the full CPUID
+ *		table, every piece of vCPU state written by its own ioctl; no other VM on the host
+ *	lean	the calls that forkvm's clone path makes: memslots for what the template populated,
+ *		no CPUID table where the guest asked for none, registers handed over in kvm_run,
+ *		only state that differs from a fresh vCPU's, and an anchor VM alive in another process
+ */
+#ifndef FORKVM_BENCH_FLOOR_FLOOR_H
+#define FORKVM_BENCH_FLOOR_FLOOR_H
+
+#include <jansson.h>
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bench/common/samples.h"
+
+struct floor_options {
+	const char *stub;   /* path                                        */
+	uint64_t mem_mib;
+	uint64_t populate_mib;
+	unsigned int count; /* measured clones of each variant             */
+	const char *json;   /* file, "-" for stdout, NULL: a table         */
+};
+
+enum floor_variant {
+	FLOOR_PLAIN,
+	FLOOR_LEAN,
+	FLOOR_VARIANTS,
+};
+
+/* The stages end at these moments; each lasts since the one before, the first since the fork. */
+enum floor_stage {
+	FLOOR_FORK,	/* child's first instruction                   */
+	FLOOR_VM,	/* KVM_CREATE_VM                               */
+	FLOOR_MEMSLOTS, /* KVM_SET_USER_MEMORY_REGION                  */
+	FLOOR_VCPUS,	/* KVM_CREATE_VCPU, mmap of kvm_run            */
+	FLOOR_STATE,	/* CPUID, registers, identity                  */
+	FLOOR_RUN,	/* KVM_RUN until the guest rang READY          */
+	FLOOR_ANSWER,	/* the parent has read the child's message     */
+	FLOOR_STAGES,
+};
+
+/* What the child writes down the pipe. */
+struct floor_message {
+	uint64_t at_ns[FLOOR_ANSWER]; /* CLOCK_MONOTONIC, all but the last stage */
+	int32_t status;		      /* 0, or the errno of what failed          */
+	char what[28];		      /* the step that failed                    */
+};
+
+struct floor_slot {
+	uint64_t gpa, size;
+	void *host;
+};
+
+#define FLOOR_SLOTS 64
+
+/* A frozen template taken apart into what the ioctls want. Pointers are owned by the machine. */
+struct floor_template {
+	int kvm; /* /dev/kvm */
+	size_t run_size;
+	struct kvm_cpuid2 *cpuid;	/* everything KVM supports */
+	bool needs_cpuid;		/* the guest asked for it  */
+	bool needs_tss_addr;		/* VMX without unrestricted guest */
+	struct floor_slot all[FLOOR_SLOTS], populated[FLOOR_SLOTS];
+	unsigned int all_count, populated_count;
+	bool lazy; /* holes are left out, so emulation failures must exit */
+
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+	struct kvm_vcpu_events events;
+	struct kvm_xcrs xcrs;
+	struct kvm_debugregs debugregs;
+	struct kvm_mp_state mp_state;
+	const struct kvm_xsave *xsave;
+	const struct kvm_msrs *msrs;	  /* every one that could be read           */
+	const struct kvm_msrs *msrs_lean; /* those that a fresh vCPU has otherwise  */
+	bool sync_regs;			  /* kvm_run can carry registers and events */
+	bool lean_xcrs, lean_xsave, lean_debugregs, lean_mp_state;
+
+	struct forkvm_mailbox *mailbox; /* in the private mapping of RAM */
+	uint64_t response_gpa;
+	const char *response; /* where the answer will be */
+};
+
+struct floor_result {
+	struct samples latency, stages[FLOOR_STAGES], end; /* nanoseconds */
+	uint64_t failed;
+	char failure[64]; /* the first one */
+};
+
+struct machine;
+
+/* Boot and freeze the stub and take the machine apart. Ends the program when that fails. */
+struct machine *floor_template_make(const struct floor_options *options,
+				    struct floor_template *ret);
+
+/* The child's life. Never returns. */
+_Noreturn void floor_child(const struct floor_template *template, enum floor_variant variant,
+			   uint64_t clone_id, int pipe_fd);
+
+/* Measure. */
+void floor_run(const struct floor_options *options, const struct floor_template *template,
+	       struct floor_result results[FLOOR_VARIANTS]);
+
+/* Print as a table, or write as JSON. Sorts the samples. 0, or -errno of the file. */
+int floor_report(const struct floor_options *options, struct floor_result results[FLOOR_VARIANTS]);
+
+#endif

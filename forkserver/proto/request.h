@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One request of the control protocol, from a line of bytes to a struct. A pure function: it reads
+ * nothing but its arguments and changes nothing but its results, so that a fuzzer can drive it.
+ */
+#ifndef FORKVM_FORKSERVER_PROTO_REQUEST_H
+#define FORKVM_FORKSERVER_PROTO_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "forkserver/proto/protocol.h"
+#include "vmm/base/error.h"
+
+enum request_op {
+	REQUEST_HELLO,
+	REQUEST_CLONE,
+	REQUEST_LIST,
+	REQUEST_INSPECT,
+	REQUEST_KILL,
+	REQUEST_STATS,
+	REQUEST_STOP,
+	REQUEST_OP_COUNT_
+};
+
+/* Bytes of a tag as JSON text, quotes and terminating zero included. */
+#define REQUEST_TAG_SIZE 68
+
+struct request {
+	enum request_op op;
+	char tag[REQUEST_TAG_SIZE]; /* as it is to be echoed; "" when there was none */
+
+	/* clone */
+	bool answer;	 /* takes a descriptor for the guest's answers          */
+	bool console;	 /* takes a descriptor for the guest's console          */
+	bool session;	 /* the answer descriptor also brings further requests  */
+	bool detach;	 /* lives on when the connection closes; no end record  */
+	bool progress;	 /* tell of the start too                               */
+	bool has_timeout;
+	uint64_t timeout_ms; /* 0: none                                         */
+
+	/* inspect, kill */
+	bool all;
+	bool has_id;
+	uint64_t id;
+
+	/* list: clones with an id above this one */
+	uint64_t after;
+
+	size_t body_len;
+	uint8_t body[FORKVM_PROTOCOL_MAX_REQUEST]; /* last: not cleared between requests */
+};
+
+/*
+ * Parse one line, its newline excluded. On failure *ret's tag, answer and console are set where the
+ * line got as far as being a JSON object, so that the failure can be told to the right asker and
+ * the descriptors it brought can be dropped; the rest of *ret means nothing.
+ * Errors, each with words: -EBADMSG: not a JSON object, or one beyond the parser's limits;
+ * -EINVAL: a member that is missing, unknown, or of the wrong type or range; -ENOSYS: an unknown
+ * op; -EMSGSIZE: more request bytes than the protocol allows; -EPROTONOSUPPORT: hello with another
+ * version.
+ */
+int request_parse(const char *line, size_t len, struct request *ret, struct error *error);
+
+/* "clone", "list", ... */
+const char *request_op_name(enum request_op op);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The only fork of the project: clone3(2), called raw.
+ *
+ * Why not fork(3): it gives no pidfd, so a child could be reaped and its number reused before it is
+ * looked at; and it runs atfork handlers and takes every malloc lock, for threads that do not
+ * exist here. What glibc's fork does that matters is done by flags: the kernel writes the child's
+ * thread id where glibc caches it.
+ */
+#include "forkserver/server/fork.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "forkserver/server/gate.h"
+
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND 0x100000000ULL
+#endif
+
+/* Set once, by fork_prepare; only read after. */
+static struct {
+	bool ready;
+	int *tid_address; /* where glibc caches this thread's id; NULL when the kernel won't say */
+} fork_state;
+
+/* Threads of this process, or -errno. */
+static int count_threads(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *entry;
+	int threads = 0;
+
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] != '.')
+			threads++;
+	}
+	closedir(dir);
+	return threads;
+}
+
+int fork_prepare(struct error *error)
+{
+	int threads = count_threads();
+
+	if (threads < 0)
+		return error_set_errno(error, -threads, "cannot count threads in /proc/self/task");
+	if (threads != 1)
+		return error_set(error, EBUSY,
+				 "%d threads are left after the freeze where one was expected",
+				 threads);
+	/* A size of 0 is refused with EINVAL by a kernel that has the call. */
+	if (syscall(SYS_clone3, NULL, 0) != -1 || errno == ENOSYS)
+		return error_set(error, ENOSYS,
+				 "this kernel has no clone3 system call: forkvm needs Linux 5.9 "
+				 "or later");
+	if (prctl(PR_GET_TID_ADDRESS, &fork_state.tid_address))
+		fork_state.tid_address = NULL; /* built without CONFIG_CHECKPOINT_RESTORE */
+	fork_state.ready = true;
+	return 0;
+}
+
+pid_t fork_process(bool share_files, int *ret_pidfd)
+{
+	int pidfd = -1;
+	struct clone_args args = {
+		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+		.pidfd = (uintptr_t)&pidfd,
+		.exit_signal = SIGCHLD, /* left at its default, which is to be discarded */
+	};
+	long pid;
+
+	assert(fork_state.ready);
+	if (share_files)
+		args.flags |= CLONE_FILES;
+	if (fork_state.tid_address) {
+		args.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+		args.child_tid = (uintptr_t)fork_state.tid_address;
+	}
+	/* Through the gate: a clone cannot fork. */
+	pid = gate_call(SYS_clone3, (long)(uintptr_t)&args, sizeof(args), 0, 0, 0, 0);
+	if (pid > 0)
+		*ret_pidfd = pidfd;
+	return (pid_t)pid;
+}

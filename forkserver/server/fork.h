@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The only place of the project that makes processes.
+ */
+#ifndef FORKVM_FORKSERVER_SERVER_FORK_H
+#define FORKVM_FORKSERVER_SERVER_FORK_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "vmm/base/error.h"
+
+/*
+ * Get ready to fork: check that this process has one thread and that the kernel has clone3 with
+ * pidfds. To be called once all threads have ended and no more will come.
+ * -EBUSY when threads are left (a bug), -ENOSYS.
+ */
+int fork_prepare(struct error *error);
+
+/*
+ * Fork this single-threaded process. Returns the child's pid, with its pidfd (the caller's, close
+ * on exec) in *ret_pidfd; 0 in the child; -errno (EAGAIN, ENOMEM, EMFILE, EPERM).
+ *
+ * share_files: the child begins with the parent's own table of descriptors, not a copy. It must
+ * unshare it (close_range with CLOSE_RANGE_UNSHARE) before anything else.
+ *
+ * The child has its own signal dispositions: what the parent handles is back to the default, what
+ * it ignores stays ignored.
+ */
+pid_t fork_process(bool share_files, int *ret_pidfd);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gate: the one place from which the server makes the system calls that a clone must not make.
+ *
+ * Theory of operation. A clone may do less than the server it was forked from. The plain way to
+ * take rights away, a second seccomp filter loaded in the child, costs every clone 20 to 80 us
+ * (the kernel checks, compiles and caches each filter anew). Instead there is one filter for both,
+ * and it tells them apart by where the call comes from: server-only calls are allowed from one
+ * single address, that of the gate's `syscall` instruction. That instruction is the last of a page
+ * which is marked MADV_DONTFORK: a child does not have it, and cannot get it, because the filter
+ * refuses every way of making memory executable or of moving a mapping. The instruction after it,
+ * to which the forking call itself returns in the child, lies on the next page, which is kept.
+ *
+ * So a clone loses the server's rights in the very fork that makes it, at no cost.
+ */
+#ifndef FORKVM_FORKSERVER_SERVER_GATE_H
+#define FORKVM_FORKSERVER_SERVER_GATE_H
+
+#include <stdint.h>
+
+/*
+ * Make system call nr. Returns what the kernel returns: -errno on failure; errno is not touched.
+ * In a forked child this crashes, and is meant to.
+ */
+long gate_call(long nr, long a1, long a2, long a3, long a4, long a5, long a6);
+
+/* The address that a filter sees as instruction pointer for calls through the gate. */
+uintptr_t gate_address(void);
+
+/* Withhold the gate from children forked from now on. -errno of madvise. */
+int gate_withhold(void);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server-only system calls, each through the gate (gate.h). All return -errno on failure and
+ * leave errno alone. What is not here is either allowed to clones too, and called by its usual
+ * name, or not made once the server serves.
+ */
+#ifndef FORKVM_FORKSERVER_SERVER_SYS_H
+#define FORKVM_FORKSERVER_SERVER_SYS_H
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+
+#include "forkserver/server/gate.h"
+
+static inline long sys_call(long nr, uintptr_t a1, uintptr_t a2, uintptr_t a3, uintptr_t a4)
+{
+	return gate_call(nr, (long)a1, (long)a2, (long)a3, (long)a4, 0, 0);
+}
+
+static inline uintptr_t sys_int(int value)
+{
+	return (uintptr_t)(intptr_t)value;
+}
+
+static inline int sys_accept(int fd)
+{
+	return (int)sys_call(SYS_accept4, sys_int(fd), 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+static inline ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags)
+{
+	return sys_call(SYS_recvmsg, sys_int(fd), (uintptr_t)message, sys_int(flags), 0);
+}
+
+static inline int sys_getsockopt(int fd, int level, int option, void *value, socklen_t *len)
+{
+	return (int)gate_call(SYS_getsockopt, fd, level, option, (long)(uintptr_t)value,
+			      (long)(uintptr_t)len, 0);
+}
+
+static inline int sys_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
+{
+	return (int)sys_call(SYS_epoll_ctl, sys_int(epoll_fd), sys_int(operation), sys_int(fd),
+			     (uintptr_t)event);
+}
+
+static inline int sys_epoll_wait(int epoll_fd, struct epoll_event *events, int max, int timeout_ms)
+{
+	return (int)sys_call(SYS_epoll_wait, sys_int(epoll_fd), (uintptr_t)events, sys_int(max),
+			     sys_int(timeout_ms));
+}
+
+static inline int sys_wait_pidfd(int pidfd, siginfo_t *info)
+{
+	return (int)gate_call(SYS_waitid, P_PIDFD, pidfd, (long)(uintptr_t)info,
+			      WEXITED | WNOHANG, 0, 0);
+}
+
+static inline int sys_pidfd_kill(int pidfd)
+{
+	return (int)sys_call(SYS_pidfd_send_signal, sys_int(pidfd), SIGKILL, 0, 0);
+}
+
+static inline int sys_open_read(const char *path)
+{
+	return (int)sys_call(SYS_openat, sys_int(AT_FDCWD), (uintptr_t)path,
+			     O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+}
+
+static inline ssize_t sys_pread(int fd, void *data, size_t size)
+{
+	return sys_call(SYS_pread64, sys_int(fd), (uintptr_t)data, size, 0);
+}
+
+static inline ssize_t sys_getdents(int fd, void *data, size_t size)
+{
+	return sys_call(SYS_getdents64, sys_int(fd), (uintptr_t)data, size, 0);
+}
+
+static inline int sys_unlink(const char *path)
+{
+	return (int)sys_call(SYS_unlink, (uintptr_t)path, 0, 0, 0);
+}
+
+/* A copy of fd at the lowest free number from floor up, close-on-exec. */
+static inline int sys_dup_above(int fd, int floor)
+{
+	return (int)sys_call(SYS_fcntl, sys_int(fd), F_DUPFD_CLOEXEC, sys_int(floor), 0);
+}
+
+/* Do two processes share one table of descriptors? 0 when they do (kcmp(2), KCMP_FILES). */
+static inline int sys_compare_files(pid_t a, pid_t b)
+{
+	return (int)sys_call(SYS_kcmp, sys_int(a), sys_int(b), 2 /* KCMP_FILES */, 0);
+}
+
+#endif

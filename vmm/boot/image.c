@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest images from files: see image.h.
+ */
+#include "vmm/boot/image.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest-stubs/stub_abi.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/util.h"
+
+static int read_all(int fd, uint8_t *buffer, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t count = read(fd, buffer + done, size - done);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return -errno;
+		if (count == 0)
+			return -EIO; /* the file shrank while it was read */
+		done += (size_t)count;
+	}
+	return 0;
+}
+
+int image_read(const char *path, uint8_t **ret, size_t *ret_size, struct error *error)
+{
+	/* O_NONBLOCK: a FIFO in place of a file must not hang us. */
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	_cleanup_free_ uint8_t *buffer = NULL;
+	struct stat st;
+	int rc;
+
+	if (fd < 0)
+		return error_set_errno(error, errno, "open");
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(error, errno, "stat");
+	if (!S_ISREG(st.st_mode))
+		return error_set(error, EINVAL, "not a regular file");
+	if (st.st_size == 0)
+		return error_set(error, ENODATA, "the file is empty");
+	if ((uint64_t)st.st_size > IMAGE_SIZE_MAX)
+		return error_set(error, EFBIG, "%llu MiB is more than the %llu an image may have",
+				 (unsigned long long)st.st_size / MIB, IMAGE_SIZE_MAX / MIB);
+	buffer = malloc((size_t)st.st_size);
+	if (!buffer)
+		return error_set(error, ENOMEM, "no memory to read it");
+	rc = read_all(fd, buffer, (size_t)st.st_size);
+	if (rc < 0)
+		return error_set_errno(error, -rc, "read");
+	*ret = ptr_steal(buffer);
+	*ret_size = (size_t)st.st_size;
+	return 0;
+}
+
+int flat_load(const uint8_t *file, size_t size, const struct guest_ram *ram, struct image *ret,
+	      struct error *error)
+{
+	void *at = guest_ram_at(ram, FORKVM_STUB_LOAD_GPA, size);
+
+	if (!at)
+		return error_set(error, EFBIG,
+				 "%zu KiB at %#x do not fit into %llu MiB of RAM: give it more",
+				 size / (size_t)KIB, FORKVM_STUB_LOAD_GPA,
+				 (unsigned long long)(ram->size / MIB));
+	memcpy(at, file, size);
+	*ret = (struct image){
+		.entry = FORKVM_STUB_LOAD_GPA,
+		.end = FORKVM_STUB_LOAD_GPA + size,
+		.needs = FORKVM_NEED_CPUID,
+	};
+	return 0;
+}
+
+static bool is_flat(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	return dot && strcmp(dot, ".bin") == 0;
+}
+
+int image_load(const char *path, const struct guest_ram *ram, struct image *ret,
+	       struct error *error)
+{
+	_cleanup_free_ uint8_t *file = NULL;
+	size_t size = 0;
+	int rc = image_read(path, &file, &size, error);
+
+	if (rc == 0) {
+		if (size >= SELFMAG && memcmp(file, ELFMAG, SELFMAG) == 0)
+			rc = elf_load(file, size, ram, ret, error);
+		else if (is_flat(path))
+			rc = flat_load(file, size, ram, ret, error);
+		else
+			rc = error_set(error, ENOEXEC,
+				       "not an ELF file (a flat binary's name must end in .bin)");
+	}
+	return rc < 0 ? error_prefix(error, "guest image %s", path) : 0;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a machine's owner does when the guest rings.
+ */
+#ifndef FORKVM_VMM_DEV_SINK_H
+#define FORKVM_VMM_DEV_SINK_H
+
+#include <stddef.h>
+
+/*
+ * Called from the thread of the vCPU that rang, one at a time. Buffers point into guest RAM and are
+ * valid during the call only; another vCPU may be changing the bytes. Each may be NULL. A negative
+ * return (-errno) ends the VM as a host error.
+ */
+struct machine_sink {
+	void *ctx;
+	/* READY: the answer to the current request. */
+	int (*answer)(void *ctx, const void *data, size_t len);
+	/*
+	 * PARK: put the next request, at most capacity bytes, in buf. Return 1 when there is one
+	 * (length in *ret_len), 0 when there will be none: the VM then ends as done, status 0.
+	 * NULL means there is never another.
+	 */
+	int (*park)(void *ctx, void *buf, size_t capacity, size_t *ret_len);
+	/* CONSOLE: text, not terminated, any bytes. */
+	int (*console)(void *ctx, const char *text, size_t len);
+};
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The state of a vCPU: see vcpu_state.h. Kernel document: virt/kvm/api.rst, each ioctl by its name;
+ * virt/kvm/devices/vcpu.rst for the TSC offset.
+ */
+#include "vmm/kvm/vcpu_state.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <x86intrin.h>
+
+#include "vmm/base/util.h"
+#include "vmm/kvm/msr.h"
+
+struct item {
+	const char *name;
+	bool (*present)(const struct kvm_vm *vm, const struct kvm_host *host); /* NULL: always */
+	int (*get)(int fd, const struct kvm_host *host, struct vcpu_state *state);
+	int (*set)(int fd, const struct kvm_host *host, const struct vcpu_state *state);
+	size_t offset; /* of the piece in struct vcpu_state, to compare; */
+	size_t size;   /* 0: always write                                */
+	uint64_t sync; /* KVM_SYNC_X86_* bit that carries it in kvm_run  */
+};
+
+static bool with_lapic(const struct kvm_vm *vm, const struct kvm_host *host)
+{
+	(void)host;
+	return vm->irqchip;
+}
+
+static int get_sregs(int fd, const struct kvm_host *host, struct vcpu_state *state)
+{
+	struct kvm_sregs old;
+
+	if (host->has_sregs2)
+		return ioctl(fd, KVM_GET_SREGS2, &state->sregs);
+	if (ioctl(fd, KVM_GET_SREGS, &old) < 0)
+		return -1;
+	/* The two agree up to the PDPTRs, which replaced the interrupt bitmap. */
+	memcpy(&state->sregs, &old, offsetof(struct kvm_sregs, interrupt_bitmap));
+	return 0;
+}
+
+static void old_sregs(const struct vcpu_state *state, struct kvm_sregs *ret)
+{
+	static_assert(offsetof(struct kvm_sregs, interrupt_bitmap) ==
+			      offsetof(struct kvm_sregs2, flags),
+		      "sregs and sregs2 share their beginning");
+	memset(ret, 0, sizeof(*ret));
+	memcpy(ret, &state->sregs, offsetof(struct kvm_sregs, interrupt_bitmap));
+}
+
+static int set_sregs(int fd, const struct kvm_host *host, const struct vcpu_state *state)
+{
+	struct kvm_sregs old;
+
+	if (host->has_sregs2)
+		return ioctl(fd, KVM_SET_SREGS2, &state->sregs);
+	old_sregs(state, &old);
+	return ioctl(fd, KVM_SET_SREGS, &old);
+}
+
+static int get_xsave(int fd, const struct kvm_host *host, struct vcpu_state *state)
+{
+	return ioctl(fd, host->has_xsave2 ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, state->xsave);
+}
+
+static int set_xsave(int fd, const struct kvm_host *host, const struct vcpu_state *state)
+{
+	(void)host;
+	return ioctl(fd, KVM_SET_XSAVE, state->xsave); /* takes the larger area too */
+}
+
+#define ACCESSORS(field, GET, SET)                                                              \
+	static int get_##field(int fd, const struct kvm_host *host, struct vcpu_state *state)   \
+	{                                                                                       \
+		(void)host;                                                                     \
+		return ioctl(fd, GET, &state->field);                                           \
+	}                                                                                       \
+	static int set_##field(int fd, const struct kvm_host *host, const struct vcpu_state *state) \
+	{                                                                                       \
+		(void)host;                                                                     \
+		return ioctl(fd, SET, &state->field);                                           \
+	}
+
+ACCESSORS(regs, KVM_GET_REGS, KVM_SET_REGS)
+ACCESSORS(xcrs, KVM_GET_XCRS, KVM_SET_XCRS)
+ACCESSORS(debugregs, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS)
+ACCESSORS(lapic, KVM_GET_LAPIC, KVM_SET_LAPIC)
+ACCESSORS(events, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS)
+ACCESSORS(mp_state, KVM_GET_MP_STATE, KVM_SET_MP_STATE)
+
+#define PIECE(field) offsetof(struct vcpu_state, field), sizeof(((struct vcpu_state *)0)->field)
+
+enum {
+	ITEM_SREGS,
+	ITEM_XCRS,
+	ITEM_XSAVE,
+	ITEM_REGS,
+	ITEM_DEBUGREGS,
+	ITEM_LAPIC,
+	ITEM_MSRS,
+	ITEM_EVENTS,
+	ITEM_MP_STATE,
+	ITEM_COUNT_
+};
+
+/* In the order of writing. */
+static const struct item items[] = {
+	/* First: everything else is judged by the mode, CR4 and APIC base that these set. */
+	[ITEM_SREGS] = {"sregs", NULL, get_sregs, set_sregs, PIECE(sregs), KVM_SYNC_X86_SREGS},
+	/* Before XSAVE, which holds only components that XCR0 has switched on. */
+	[ITEM_XCRS] = {"xcrs", NULL, get_xcrs, set_xcrs, PIECE(xcrs), 0},
+	[ITEM_XSAVE] = {"xsave", NULL, get_xsave, set_xsave, 0, 0, 0}, /* compared by hand */
+	/* KVM_SET_REGS forgets pending exceptions: before events. */
+	[ITEM_REGS] = {"regs", NULL, get_regs, set_regs, PIECE(regs), KVM_SYNC_X86_REGS},
+	[ITEM_DEBUGREGS] = {"debugregs", NULL, get_debugregs, set_debugregs, PIECE(debugregs), 0},
+	/* Before the MSRs: TSC_DEADLINE is taken only by a timer in that mode. */
+	[ITEM_LAPIC] = {"lapic", with_lapic, get_lapic, set_lapic, PIECE(lapic), 0},
+	[ITEM_MSRS] = {"msrs", NULL, NULL, NULL, 0, 0, 0}, /* msr.c */
+	[ITEM_EVENTS] = {"events", NULL, get_events, set_events, PIECE(events),
+			 KVM_SYNC_X86_EVENTS},
+	/* Last: a halted vCPU is woken by what the rows above deliver. */
+	[ITEM_MP_STATE] = {"mp_state", NULL, get_mp_state, set_mp_state, PIECE(mp_state), 0},
+};
+
+static_assert(ARRAY_SIZE(items) == ITEM_COUNT_ && ITEM_COUNT_ <= VCPU_ITEMS_MAX, "one row each");
+
+uint64_t host_tsc(void)
+{
+	return __rdtsc();
+}
+
+static int tsc_offset_attr(const struct kvm_vcpu *vcpu, unsigned long request, uint64_t *offset)
+{
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)offset,
+	};
+
+	return ioctl(vcpu->fd, request, &attr);
+}
+
+int vcpu_state_capture(const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
+		       const struct kvm_host *host, struct vcpu_state *state, struct error *error)
+{
+	memset(state, 0, sizeof(*state));
+	state->xsave = aligned_alloc(64, round_up(host->xsave_size, 64));
+	if (!state->xsave)
+		return error_set(error, ENOMEM, "no memory for the XSAVE area");
+	memset(state->xsave, 0, host->xsave_size);
+	for (size_t i = 0; i < ITEM_COUNT_; i++) {
+		if (!items[i].get || (items[i].present && !items[i].present(vm, host)))
+			continue;
+		if (items[i].get(vcpu->fd, host, state) < 0)
+			return error_set_errno(error, errno, "read %s of vCPU %u", items[i].name,
+					       vcpu->index);
+	}
+	state->cr8 = vcpu->run->cr8;
+	if (host->has_tsc_offset && tsc_offset_attr(vcpu, KVM_GET_DEVICE_ATTR,
+						    &state->tsc_offset) < 0)
+		return error_set_errno(error, errno, "read TSC offset of vCPU %u", vcpu->index);
+	state->host_tsc = host_tsc();
+	return msr_read_all(vcpu, host, &state->msrs, &state->msrs_refused, error);
+}
+
+void vcpu_state_done(struct vcpu_state *state)
+{
+	free(state->xsave);
+	free(state->msrs);
+	state->xsave = NULL;
+	state->msrs = NULL;
+}
+
+static bool same(size_t item, const struct vcpu_state *a, const struct vcpu_state *b,
+		 const struct kvm_host *host)
+{
+	if (item == ITEM_XSAVE)
+		return memcmp(a->xsave, b->xsave, host->xsave_size) == 0;
+	return items[item].size && memcmp((const char *)a + items[item].offset,
+					  (const char *)b + items[item].offset,
+					  items[item].size) == 0;
+}
+
+/* The MSRs of a rehearsed vCPU against the template's. */
+static int compare_msrs(const struct vcpu_state *state, const struct vcpu_state *got,
+			const struct vcpu_plan *plan, struct error *error)
+{
+	for (uint32_t i = 0; i < plan->msrs->nmsrs; i++) {
+		const struct kvm_msr_entry *wanted = &plan->msrs->entries[i];
+
+		if (msr_is_volatile(wanted->index))
+			continue;
+		for (uint32_t j = 0; j < got->msrs->nmsrs; j++) {
+			const struct kvm_msr_entry *have = &got->msrs->entries[j];
+
+			if (have->index == wanted->index && have->data != wanted->data)
+				return error_set(error, EIO,
+						 "MSR %#x reads %#llx after %#llx was restored",
+						 wanted->index, (unsigned long long)have->data,
+						 (unsigned long long)wanted->data);
+		}
+	}
+	(void)state;
+	return 0;
+}
+
+/* Carry out the plan on scratch, let KVM take over what sits in kvm_run, read back, compare. */
+static int rehearse(const struct vcpu_plan *plan, const struct vcpu_state *state,
+		    const struct kvm_vcpu *scratch, const struct kvm_vm *vm,
+		    const struct kvm_host *host, struct error *error)
+{
+	struct vcpu_state got;
+	int rc = vcpu_plan_apply_tsc(plan, state, scratch, 0, error);
+
+	if (rc == 0)
+		rc = vcpu_plan_apply(plan, state, scratch, vm, host, error);
+	if (rc < 0)
+		return rc;
+	scratch->run->immediate_exit = 1;
+	if (ioctl(scratch->fd, KVM_RUN, 0) == 0 || (errno != EINTR && errno != EAGAIN))
+		return error_set_errno(error, errno, "KVM refuses the registers");
+	scratch->run->immediate_exit = 0;
+	rc = vcpu_state_capture(scratch, vm, host, &got, error);
+	for (size_t i = 0; rc == 0 && i < ITEM_COUNT_; i++) {
+		/* A LAPIC's current count moves on; its other registers have been through SET. */
+		if (i == ITEM_MSRS || i == ITEM_LAPIC ||
+		    (items[i].present && !items[i].present(vm, host)))
+			continue;
+		if (!same(i, state, &got, host))
+			rc = error_set(error, EIO, "%s does not survive being restored",
+				       items[i].name);
+	}
+	if (rc == 0)
+		rc = compare_msrs(state, &got, plan, error);
+	vcpu_state_done(&got);
+	return rc;
+}
+
+/*
+ * Where the guest's TSC is the host's whatever the offset says (a host without hardware
+ * virtualization), the attribute reads back as it was: nothing to restore.
+ */
+static bool tsc_offset_works(const struct kvm_vcpu *scratch, const struct kvm_host *host)
+{
+	uint64_t probe = 0x100000000, got = 0;
+
+	return host->has_tsc_offset && tsc_offset_attr(scratch, KVM_SET_DEVICE_ATTR, &probe) == 0 &&
+	       tsc_offset_attr(scratch, KVM_GET_DEVICE_ATTR, &got) == 0 && got == probe;
+}
+
+int vcpu_plan_make(struct vcpu_plan *plan, const struct vcpu_state *state,
+		   const struct kvm_vcpu *scratch, const struct kvm_vm *vm,
+		   const struct kvm_host *host, struct error *error)
+{
+	struct vcpu_state fresh;
+	int rc = vcpu_state_capture(scratch, vm, host, &fresh, error);
+
+	*plan = (struct vcpu_plan){0};
+	if (rc == 0)
+		rc = msr_plan(state->msrs, fresh.msrs, scratch, &plan->msrs, error);
+	for (size_t i = 0; rc == 0 && i < ITEM_COUNT_; i++) {
+		if (items[i].present && !items[i].present(vm, host))
+			continue;
+		if (i == ITEM_MSRS ? plan->msrs->nmsrs > 0 : !same(i, state, &fresh, host))
+			plan->items |= 1u << i;
+	}
+	/*
+	 * Writing segment registers resets nothing else, but entering a mode the fresh vCPU is not
+	 * in without its segments would: the two always go together.
+	 */
+	plan->items |= 1u << ITEM_SREGS | 1u << ITEM_REGS;
+	plan->tsc_offset = tsc_offset_works(scratch, host);
+	vcpu_state_done(&fresh);
+	if (rc == 0)
+		rc = rehearse(plan, state, scratch, vm, host, error);
+	if (rc < 0) {
+		vcpu_plan_done(plan);
+		return error_prefix(error, "vCPU %u cannot be restored on this host",
+				    scratch->index);
+	}
+	return 0;
+}
+
+void vcpu_plan_done(struct vcpu_plan *plan)
+{
+	free(plan->msrs);
+	*plan = (struct vcpu_plan){0};
+}
+
+/* Leave an item in kvm_run for the next KVM_RUN, if this host and this item allow. */
+static bool defer(size_t item, const struct vcpu_state *state, const struct kvm_vcpu *vcpu,
+		  const struct kvm_vm *vm, const struct kvm_host *host)
+{
+	struct kvm_sync_regs *sync = &vcpu->run->s.regs;
+
+	/* With a LAPIC the order against its own state matters; a waiting AP never gets there. */
+	if (vm->irqchip || !(host->sync_regs & items[item].sync))
+		return false;
+	switch (item) {
+	case ITEM_SREGS:
+		if (state->sregs.flags & KVM_SREGS2_FLAGS_PDPTRS_VALID)
+			return false; /* kvm_sregs has no room for them */
+		old_sregs(state, &sync->sregs);
+		break;
+	case ITEM_REGS:
+		sync->regs = state->regs;
+		break;
+	case ITEM_EVENTS:
+		sync->events = state->events;
+		break;
+	default:
+		return false;
+	}
+	vcpu->run->kvm_dirty_regs |= items[item].sync;
+	return true;
+}
+
+int vcpu_plan_apply_tsc(const struct vcpu_plan *plan, const struct vcpu_state *state,
+			const struct kvm_vcpu *vcpu, uint64_t frozen_tsc, struct error *error)
+{
+	uint64_t offset = state->tsc_offset - frozen_tsc;
+
+	if (plan->tsc_offset && tsc_offset_attr(vcpu, KVM_SET_DEVICE_ATTR, &offset) < 0)
+		return error_set_errno(error, errno, "write TSC offset of vCPU %u", vcpu->index);
+	return 0;
+}
+
+int vcpu_plan_apply(const struct vcpu_plan *plan, const struct vcpu_state *state,
+		    const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
+		    const struct kvm_host *host, struct error *error)
+{
+	for (size_t i = 0; i < ITEM_COUNT_; i++) {
+		int rc;
+
+		if (!(plan->items & 1u << i) || defer(i, state, vcpu, vm, host))
+			continue;
+		if (i == ITEM_MSRS) {
+			rc = msr_write(vcpu, plan->msrs, error);
+			if (rc < 0)
+				return rc;
+		} else if (items[i].set(vcpu->fd, host, state) < 0) {
+			return error_set_errno(error, errno, "write %s of vCPU %u", items[i].name,
+					       vcpu->index);
+		}
+	}
+	vcpu->run->cr8 = state->cr8;
+	return 0;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A KVM VM and its vCPUs as descriptors and mappings: made, filled with memory, closed. What is in
+ * them is state.h's business.
+ *
+ * All of these descriptors belong to the process that made them: KVM binds a VM to the address
+ * space of its maker, and a fork that uses them gets -EIO. None exists when a template forks.
+ */
+#ifndef FORKVM_VMM_KVM_VM_H
+#define FORKVM_VMM_KVM_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/base/error.h"
+#include "vmm/kvm/host.h"
+
+struct kvm_run;
+
+struct kvm_vm {
+	int fd;		  /* owned; closed before a fork */
+	bool irqchip;	  /* in-kernel PIC, I/O APIC, LAPICs and PIT */
+	uint32_t slots;	  /* memslots registered so far; the next one's number */
+};
+
+struct kvm_vcpu {
+	int fd;		      /* owned; closed before a fork */
+	struct kvm_run *run;  /* shared with the kernel; unmapped before a fork */
+	size_t run_size;      /* bytes of that mapping */
+	unsigned int index;   /* 0 is the boot CPU */
+};
+
+/*
+ * Make a VM: KVM_CREATE_VM (again when a signal interrupts it, as happens under load), an exit to
+ * us rather than #UD when an instruction cannot be emulated, and what VMX needs without
+ * unrestricted guest.
+ */
+int kvm_vm_init(struct kvm_vm *vm, const struct kvm_host *host, struct error *error);
+
+/* In-kernel interrupt controllers and PIT; before the first vCPU. */
+int kvm_vm_add_irqchip(struct kvm_vm *vm, struct error *error);
+
+/*
+ * Register size bytes at host memory as RAM at gpa (KVM_SET_USER_MEMORY_REGION). The memory must
+ * outlive the VM.
+ */
+int kvm_vm_add_memslot(struct kvm_vm *vm, uint64_t gpa, uint64_t size, void *host_memory,
+		       struct error *error);
+
+/* Close. A zeroed structure with fd -1 is fine. */
+void kvm_vm_done(struct kvm_vm *vm);
+
+/* Make vCPU number index (its APIC id) and map its kvm_run. */
+int kvm_vcpu_init(struct kvm_vcpu *vcpu, const struct kvm_vm *vm, const struct kvm_host *host,
+		  unsigned int index, struct error *error);
+
+/* Unmap and close. A zeroed structure with fd -1 is fine. */
+void kvm_vcpu_done(struct kvm_vcpu *vcpu);
+
+#endif

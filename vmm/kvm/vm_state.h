@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The state of a VM that belongs to no vCPU: kvmclock, and with in-kernel interrupt controllers
+ * their registers and the PIT's.
+ */
+#ifndef FORKVM_VMM_KVM_VM_STATE_H
+#define FORKVM_VMM_KVM_VM_STATE_H
+
+#include <linux/kvm.h>
+
+#include "vmm/base/error.h"
+#include "vmm/kvm/vm.h"
+
+struct vm_state {
+	struct kvm_clock_data clock;	 /* nanoseconds of kvmclock at the capture */
+	struct kvm_irqchip irqchip[3];	 /* PIC master, PIC slave, I/O APIC */
+	struct kvm_pit_state2 pit;
+};
+
+/* Read everything, after the last vCPU has stopped. */
+int vm_state_capture(const struct kvm_vm *vm, struct vm_state *state, struct error *error);
+
+/*
+ * Write everything: after the vCPUs were made and have their TSCs, before their registers.
+ * kvmclock goes on from the captured value: for the guest no time has passed.
+ */
+int vm_state_restore(const struct kvm_vm *vm, const struct vm_state *state, struct error *error);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A machine's insides, shared by the files of vmm/machine/ and by nobody else.
+ *
+ * Threads. During boot each vCPU has one, and the owner's thread waits; a clone runs vCPU 0 on the
+ * owner's thread. `lock` guards everything that exits touch: devices, memslots, `progress`.
+ */
+#ifndef FORKVM_VMM_MACHINE_INTERNAL_H
+#define FORKVM_VMM_MACHINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "vmm/boot/image.h"
+#include "vmm/dev/stub_port.h"
+#include "vmm/io/portbus.h"
+#include "vmm/kvm/vm.h"
+#include "vmm/machine/frozen.h"
+#include "vmm/machine/machine.h"
+
+struct vcpu {
+	struct machine *machine;
+	struct kvm_vcpu kvm;
+	pthread_t thread;
+	bool has_thread; /* thread is to be joined */
+	bool halted;	 /* HLT without anything that could wake it; stays so in clones */
+	bool retried;	 /* the instruction at retry_rip was given all of RAM once */
+	uint64_t retry_rip;
+};
+
+enum machine_progress {
+	PROGRESS_WAITING,  /* secondary vCPUs wait for the start */
+	PROGRESS_RUNNING,
+	PROGRESS_TEMPLATE, /* the guest stands at its template point */
+	PROGRESS_ENDED,	   /* end is filled */
+};
+
+struct machine {
+	const struct kvm_host *host;
+	uint64_t ram_size;
+	enum machine_slots slots;
+	bool with_cpuid, with_irqchip, lazy_slots;
+	struct image image;
+	bool loaded;
+
+	struct guest_ram *ram; /* in frozen */
+	struct kvm_vm vm;
+	struct vcpu *vcpus; /* owned; frozen.vcpu_count of them */
+	struct stub_port stub;
+	struct portbus ports;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* progress moved; on CLOCK_MONOTONIC */
+	enum machine_progress progress;
+	atomic_bool stop; /* vCPUs are to leave their loops */
+	unsigned int halted;
+	struct machine_end end;
+
+	unsigned int hole_touches;
+	struct machine_stages *stages; /* the owner's; NULL in the template */
+	bool is_frozen;
+	struct machine_frozen frozen;
+};
+
+/* machine_vcpu.c: the loop of one vCPU, from its thread; returns when it is to stop. */
+void vcpu_loop(struct vcpu *vcpu);
+
+/* machine_vcpu.c: take the first end of a VM and stop all its vCPUs. With the lock held. */
+void machine_set_end(struct machine *machine, enum machine_end_reason reason, uint32_t status,
+		     const struct error *error);
+
+/* machine_threads.c: make all vCPU threads from index first on; they wait for the start. */
+int threads_start(struct machine *machine, unsigned int first, struct error *error);
+
+/* machine_threads.c: let waiting threads run. */
+void threads_release(struct machine *machine);
+
+/* machine_threads.c: get all vCPUs out of KVM_RUN. With the lock held. */
+void threads_kick(struct machine *machine);
+
+/* machine_threads.c: stop, kick and join every thread there is. Without the lock. */
+void threads_join(struct machine *machine);
+
+/* machine.c: close vCPUs and VM. No thread may be left. */
+void machine_close_kvm(struct machine *machine);
+
+/* machine.c: VM with its interrupt controllers, and its vCPUs with their CPUID. */
+int machine_open_vm(struct machine *machine, struct kvm_vm *vm, struct error *error);
+int machine_open_vcpu(struct machine *machine, const struct kvm_vm *vm, struct kvm_vcpu *vcpu,
+		      unsigned int index, struct error *error);
+
+#endif

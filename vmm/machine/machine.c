@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A machine as an object: made, loaded, described, freed. Its life is in machine_boot.c,
+ * machine_freeze.c and machine_clone.c.
+ */
+#include "vmm/machine/machine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+
+#include "vmm/base/cleanup.h"
+#include "vmm/base/util.h"
+#include "vmm/boot/longmode.h"
+#include "vmm/kvm/cpuid.h"
+#include "vmm/machine/internal.h"
+
+static int check_ram(uint64_t size, struct error *error)
+{
+	struct sysinfo info;
+	uint64_t most;
+
+	if (size == 0)
+		return error_set(error, EINVAL, "RAM of 0 bytes: at least %llu MiB are needed",
+				 MACHINE_RAM_MIN / MIB);
+	if (size % PAGE_BYTES)
+		return error_set(error, EINVAL, "RAM of %llu bytes: it must be a multiple of 4 KiB",
+				 (unsigned long long)size);
+	if (size < MACHINE_RAM_MIN)
+		return error_set(error, EINVAL, "RAM of %llu KiB: at least %llu MiB are needed",
+				 (unsigned long long)(size / KIB), MACHINE_RAM_MIN / MIB);
+	if (sysinfo(&info) < 0)
+		return error_set_errno(error, errno, "sysinfo");
+	most = (uint64_t)(info.totalram + info.totalswap) * info.mem_unit;
+	if (size > most)
+		return error_set(error, EFBIG,
+				 "RAM of %llu MiB is more than this host could ever hold "
+				 "(%llu MiB of memory and swap)",
+				 (unsigned long long)(size / MIB), (unsigned long long)(most / MIB));
+	if (size > MACHINE_RAM_MAX)
+		return error_set(error, EFBIG, "RAM of %llu MiB: at most %llu MiB are supported",
+				 (unsigned long long)(size / MIB), MACHINE_RAM_MAX / MIB);
+	return 0;
+}
+
+static int check_vcpus(unsigned int vcpus, const struct kvm_host *host, struct error *error)
+{
+	unsigned int most = (unsigned int)min_u64(MACHINE_VCPUS_MAX, host->vcpus_max);
+
+	if (vcpus == 0 || vcpus > most)
+		return error_set(error, EINVAL, "%u vCPUs: 1 to %u are possible on this host",
+				 vcpus, most);
+	return 0;
+}
+
+static int init_sync(struct machine *machine)
+{
+	pthread_condattr_t attr;
+	int rc = pthread_mutex_init(&machine->lock, NULL);
+
+	if (rc)
+		return -rc;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	rc = pthread_cond_init(&machine->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	return -rc;
+}
+
+int machine_new(const struct kvm_host *host, const struct machine_config *config,
+		struct machine **ret, struct error *error)
+{
+	struct machine *machine;
+	int rc = check_ram(config->ram_size, error);
+
+	if (rc == 0)
+		rc = check_vcpus(config->vcpus, host, error);
+	if (rc < 0)
+		return rc;
+	machine = calloc(1, sizeof(*machine));
+	if (!machine)
+		return error_set(error, ENOMEM, "no memory");
+	machine->host = host;
+	machine->ram_size = config->ram_size;
+	machine->slots = config->slots;
+	machine->with_cpuid = config->force_cpuid;
+	machine->with_irqchip = config->force_irqchip;
+	machine->vm.fd = -1;
+	machine->ram = &machine->frozen.ram;
+	machine->ram->fd = -1;
+	machine->frozen.vcpu_count = config->vcpus;
+	machine->frozen.vcpus = calloc(config->vcpus, sizeof(*machine->frozen.vcpus));
+	machine->vcpus = calloc(config->vcpus, sizeof(*machine->vcpus));
+	rc = init_sync(machine);
+	if (rc < 0 || !machine->vcpus || !machine->frozen.vcpus) {
+		rc = error_set(error, ENOMEM, "no memory for %u vCPUs", config->vcpus);
+	} else {
+		for (unsigned int i = 0; i < config->vcpus; i++) {
+			machine->vcpus[i].machine = machine;
+			machine->vcpus[i].kvm.fd = -1;
+		}
+		rc = guest_ram_init(machine->ram, config->ram_size, config->mem_path, error);
+	}
+	if (rc < 0) {
+		machine_free(machine);
+		return rc;
+	}
+	stub_port_init(&machine->stub, machine->ram);
+	portbus_add(&machine->ports, FORKVM_PORT_BASE, FORKVM_PORT_END - FORKVM_PORT_BASE,
+		    stub_port_access, &machine->stub);
+	*ret = machine;
+	return 0;
+}
+
+void machine_close_kvm(struct machine *machine)
+{
+	for (unsigned int i = 0; machine->vcpus && i < machine->frozen.vcpu_count; i++)
+		kvm_vcpu_done(&machine->vcpus[i].kvm);
+	kvm_vm_done(&machine->vm);
+}
+
+void machine_free(struct machine *machine)
+{
+	if (!machine)
+		return;
+	if (machine->vcpus)
+		threads_join(machine);
+	machine_close_kvm(machine);
+	for (unsigned int i = 0; machine->frozen.vcpus && i < machine->frozen.vcpu_count; i++) {
+		vcpu_state_done(&machine->frozen.vcpus[i].state);
+		vcpu_plan_done(&machine->frozen.vcpus[i].plan);
+	}
+	extents_done(&machine->frozen.extents);
+	guest_ram_done(machine->ram);
+	pthread_cond_destroy(&machine->changed);
+	pthread_mutex_destroy(&machine->lock);
+	free(machine->frozen.vcpus);
+	free(machine->vcpus);
+	free(machine);
+}
+
+int machine_load(struct machine *machine, const char *path, const char *args, struct error *error)
+{
+	int rc = image_load(path, machine->ram, &machine->image, error);
+
+	if (rc == 0)
+		rc = longmode_write_tables(machine->ram, &machine->image,
+					   machine->frozen.vcpu_count, args, error);
+	if (rc < 0)
+		return rc;
+	machine->with_cpuid |= machine->image.needs & FORKVM_NEED_CPUID;
+	machine->with_irqchip |= machine->image.needs & FORKVM_NEED_IRQCHIP;
+	machine->loaded = true;
+	return 0;
+}
+
+int machine_open_vm(struct machine *machine, struct kvm_vm *vm, struct error *error)
+{
+	int rc = kvm_vm_init(vm, machine->host, error);
+
+	if (rc == 0 && machine->with_irqchip) {
+		rc = kvm_vm_add_irqchip(vm, error);
+		if (rc < 0)
+			kvm_vm_done(vm);
+	}
+	return rc;
+}
+
+int machine_open_vcpu(struct machine *machine, const struct kvm_vm *vm, struct kvm_vcpu *vcpu,
+		      unsigned int index, struct error *error)
+{
+	int rc = kvm_vcpu_init(vcpu, vm, machine->host, index, error);
+
+	if (rc == 0 && machine->with_cpuid) {
+		rc = cpuid_apply(vcpu, machine->host, machine->frozen.vcpu_count, error);
+		if (rc < 0)
+			kvm_vcpu_done(vcpu);
+	}
+	return rc;
+}
+
+void machine_get_info(const struct machine *machine, struct machine_info *ret)
+{
+	const struct machine_frozen *frozen = &machine->frozen;
+
+	*ret = (struct machine_info){
+		.ram_size = machine->ram_size,
+		.populated = frozen->populated,
+		.vcpus = frozen->vcpu_count,
+		.slots = (unsigned int)frozen->extents.count,
+		.lazy_slots = machine->lazy_slots,
+		.irqchip = machine->with_irqchip,
+		.cpuid = machine->with_cpuid,
+	};
+	for (size_t i = 0; i < frozen->extents.count; i++)
+		ret->slot_bytes += frozen->extents.list[i].size;
+	if (frozen->vcpus[0].state.msrs)
+		ret->msrs = frozen->vcpus[0].state.msrs->nmsrs;
+	if (frozen->vcpus[0].plan.msrs)
+		ret->msrs_written = frozen->vcpus[0].plan.msrs->nmsrs;
+}
+
+const struct machine_frozen *machine_get_frozen(const struct machine *machine)
+{
+	return machine->is_frozen ? &machine->frozen : NULL;
+}
+
+size_t machine_request_capacity(const struct machine *machine)
+{
+	return machine->stub.request_capacity;
+}
+
+unsigned int machine_extra_threads(const struct machine *machine)
+{
+	return machine->frozen.vcpu_count - 1;
+}
+
+const char *machine_end_name(enum machine_end_reason reason)
+{
+	static const char *const names[] = {
+		[MACHINE_END_DONE] = "done",
+		[MACHINE_END_SHUTDOWN] = "shutdown",
+		[MACHINE_END_GUEST_ERROR] = "guest-error",
+		[MACHINE_END_OUT_OF_MEMORY] = "out-of-memory",
+		[MACHINE_END_HOST_ERROR] = "host-error",
+	};
+
+	static_assert(ARRAY_SIZE(names) == MACHINE_END_COUNT_, "a name for each reason");
+	return (unsigned int)reason < ARRAY_SIZE(names) ? names[reason] : "unknown";
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One virtual machine in one process: the whole of what vmm/ offers to forkserver/.
+ *
+ * A machine's life has two halves, and a fork between them:
+ *
+ *	template:  machine_new -> machine_load -> machine_boot -> machine_freeze
+ *	clone:     (fork)      -> machine_thaw -> machine_run
+ *
+ * After machine_freeze the machine holds no KVM descriptor but that of /dev/kvm, no thread and no
+ * lock; its RAM is a private mapping of sealed memory. It can be forked any number of times, and
+ * machine_thaw in the child makes a running VM of it. Freezing and thawing in one process (for a
+ * test or a floor) works too, once.
+ *
+ * machine_boot takes the signal MACHINE_KICK_SIGNAL for itself, to get vCPUs out of KVM_RUN: an empty
+ * handler, which clones inherit.
+ *
+ * Nothing here prints or exits. Functions return 0 or -errno and say more in *error.
+ */
+#ifndef FORKVM_VMM_MACHINE_MACHINE_H
+#define FORKVM_VMM_MACHINE_MACHINE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "guest-stubs/stub_abi.h"
+#include "vmm/base/error.h"
+#include "vmm/dev/sink.h"
+
+struct kvm_host;
+struct machine;
+
+/* How memslots are registered in a clone. */
+enum machine_slots {
+	MACHINE_SLOTS_AUTO,	 /* populated only where KVM shadows page tables, else all */
+	MACHINE_SLOTS_ALL,	 /* all RAM before the first instruction                   */
+	MACHINE_SLOTS_POPULATED, /* what the template populated; holes when first touched  */
+};
+
+struct machine_config {
+	uint64_t ram_size;    /* bytes; a multiple of 4 KiB; MACHINE_RAM_MIN to MACHINE_RAM_MAX */
+	unsigned int vcpus;   /* 1 to MACHINE_VCPUS_MAX and what KVM allows                     */
+	const char *mem_path; /* file to hold RAM, created or resized; NULL for a memfd         */
+	enum machine_slots slots;
+	bool force_irqchip; /* in-kernel irqchip and PIT even if the image does not ask      */
+	bool force_cpuid;   /* full CPUID table even if the image does not ask               */
+};
+
+#define MACHINE_KICK_SIGNAL SIGUSR1
+
+#define MACHINE_RAM_MIN	  (2ull << 20)
+#define MACHINE_RAM_MAX	  (128ull << 30)
+#define MACHINE_VCPUS_MAX 64u
+
+/* Why a VM stopped for good. */
+enum machine_end_reason {
+	MACHINE_END_DONE,	   /* DONE with a status, or PARK and no more requests */
+	MACHINE_END_SHUTDOWN,	   /* the guest halted or asked for power-off or reset */
+	MACHINE_END_GUEST_ERROR,   /* triple fault, misused doorbell, wild access      */
+	MACHINE_END_OUT_OF_MEMORY, /* the host had no memory for it                    */
+	MACHINE_END_HOST_ERROR,	   /* KVM or the owner's sink failed                   */
+	MACHINE_END_COUNT_
+};
+
+struct machine_end {
+	enum machine_end_reason reason;
+	uint32_t status;     /* of DONE            */
+	struct error error;  /* empty for DONE     */
+};
+
+/* Moments of a clone's life, CLOCK_MONOTONIC nanoseconds; 0 when it was not reached. */
+enum machine_stage {
+	MACHINE_STAGE_START,	/* machine_thaw entered           */
+	MACHINE_STAGE_VM,	/* VM made                        */
+	MACHINE_STAGE_MEMSLOTS, /* RAM registered                 */
+	MACHINE_STAGE_VCPUS,	/* vCPUs made                     */
+	MACHINE_STAGE_STATE,	/* state and identity written     */
+	MACHINE_STAGE_RUN,	/* first KVM_RUN entered          */
+	MACHINE_STAGE_READY,	/* first READY doorbell received  */
+	MACHINE_STAGE_COUNT_
+};
+
+struct machine_stages {
+	uint64_t at_ns[MACHINE_STAGE_COUNT_];
+};
+
+/* What a person may want to know of a frozen machine. */
+struct machine_info {
+	uint64_t ram_size;
+	uint64_t populated;   /* bytes of RAM the template left non-empty   */
+	unsigned int vcpus;
+	unsigned int slots;   /* memslots a clone registers before its run  */
+	uint64_t slot_bytes;  /* bytes they cover                           */
+	unsigned int msrs;    /* MSRs captured a vCPU                       */
+	unsigned int msrs_written; /* of them, written in a clone           */
+	bool lazy_slots;
+	bool irqchip;
+	bool cpuid;
+};
+
+/*
+ * Make a machine: RAM, no KVM yet. *host must outlive it.
+ * Errors: -EINVAL (a bad size or count, said in words), -ENOMEM, -EFBIG (more RAM than this host
+ * has), and those of opening config->mem_path.
+ */
+int machine_new(const struct kvm_host *host, const struct machine_config *config,
+		struct machine **ret, struct error *error);
+
+/* Close everything, end all threads, free. NULL is fine. */
+void machine_free(struct machine *machine);
+
+/*
+ * Load the image at path and write the boot structures, with args (NULL: none) for the guest.
+ * Once, before machine_boot. Errors: -ENOEXEC for what is not an x86-64 ELF or a flat binary
+ * that fits, -E2BIG for args, -EFBIG for what does not fit the RAM, and those of opening a file.
+ */
+int machine_load(struct machine *machine, const char *path, const char *args, struct error *error);
+
+/*
+ * Run from the first instruction to the template point, on one thread a vCPU, and stop all vCPUs
+ * there with their last instruction complete. Returns -ETIMEDOUT after timeout_ns (0: never),
+ * -ECANCELED when the guest ended instead (*ret_end says how; ret_end may be NULL).
+ * *cancel, where not NULL, is looked at ten times a second: non-zero gives -EINTR.
+ */
+int machine_boot(struct machine *machine, const struct machine_sink *sink, uint64_t timeout_ns,
+		 const volatile int *cancel, struct machine_end *ret_end, struct error *error);
+
+/*
+ * Capture the VM's state, rehearse its restoration in a scratch VM, close every KVM descriptor,
+ * remap RAM private and seal it. After machine_boot; on failure the machine can only be freed.
+ */
+int machine_freeze(struct machine *machine, struct error *error);
+
+void machine_get_info(const struct machine *machine, struct machine_info *ret);
+
+/*
+ * In the child: make a new VM around the inherited RAM, restore the state, deliver identity and the
+ * first request (at most the capacity the guest gave: -EMSGSIZE). Secondary vCPUs' threads are
+ * created here and wait. *stages is filled as the clone goes, by machine_run too, and must live on.
+ * No file is opened by name.
+ */
+int machine_thaw(struct machine *machine, const struct forkvm_identity *identity,
+		 const void *request, size_t request_len, struct machine_stages *stages,
+		 struct error *error);
+
+/* The most bytes a request may have (0 before the guest rang BOOTED). */
+size_t machine_request_capacity(const struct machine *machine);
+
+/* How many threads a clone has beyond the first after machine_thaw. */
+unsigned int machine_extra_threads(const struct machine *machine);
+
+/*
+ * Run the thawed machine to its end, vCPU 0 on the calling thread. Always fills *ret_end.
+ */
+void machine_run(struct machine *machine, const struct machine_sink *sink,
+		 struct machine_end *ret_end);
+
+/* "done", "shutdown", "guest-error", "out-of-memory", "host-error". */
+const char *machine_end_name(enum machine_end_reason reason);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a VM at its template point to plain memory that can be forked.
+ *
+ * The order matters: state is read while the VM exists; every KVM descriptor is closed before the
+ * memory is remapped, so that the kernel has no shadow of it left to invalidate; and the rehearsal
+ * happens in a VM without memory, so that nothing it does can write to the guest's.
+ */
+#include <errno.h>
+
+#include "vmm/base/util.h"
+#include "vmm/machine/internal.h"
+
+/*
+ * A memslot costs a clone as much as some MiB of larger memslot, so populated parts close to each
+ * other are registered as one, and there are never many.
+ */
+#define MERGE_GAP   (4 * MIB)
+#define EXTENTS_MAX 16
+
+static int capture(struct machine *machine, struct error *error)
+{
+	struct machine_frozen *frozen = &machine->frozen;
+	int rc = 0;
+
+	for (unsigned int i = 0; rc == 0 && i < frozen->vcpu_count; i++)
+		rc = vcpu_state_capture(&machine->vcpus[i].kvm, &machine->vm, machine->host,
+					&frozen->vcpus[i].state, error);
+	if (rc == 0)
+		rc = vm_state_capture(&machine->vm, &frozen->vm, error);
+	return rc;
+}
+
+/* Restore everything into a scratch VM once, so that what cannot be restored is found now. */
+static int rehearse(struct machine *machine, struct error *error)
+{
+	struct machine_frozen *frozen = &machine->frozen;
+	struct kvm_vm vm;
+	int rc = machine_open_vm(machine, &vm, error);
+
+	for (unsigned int i = 0; rc == 0 && i < frozen->vcpu_count; i++) {
+		struct kvm_vcpu scratch;
+
+		rc = machine_open_vcpu(machine, &vm, &scratch, i, error);
+		if (rc == 0)
+			rc = vcpu_plan_make(&frozen->vcpus[i].plan, &frozen->vcpus[i].state,
+					    &scratch, &vm, machine->host, error);
+		kvm_vcpu_done(&scratch);
+	}
+	if (rc == 0)
+		rc = vm_state_restore(&vm, &frozen->vm, error);
+	kvm_vm_done(&vm);
+	return rc;
+}
+
+/* What clones register, and what of RAM they need not take from the memory file. */
+static int settle_memory(struct machine *machine, struct error *error)
+{
+	struct machine_frozen *frozen = &machine->frozen;
+	struct extents populated;
+	int rc = extents_find(machine->ram, MERGE_GAP, EXTENTS_MAX, &populated, &frozen->populated,
+			      error);
+
+	if (rc < 0)
+		return rc;
+	rc = guest_ram_seal(machine->ram, error);
+	if (rc == 0)
+		rc = extents_detach_holes(machine->ram, &populated, error);
+	machine->lazy_slots = machine->slots == MACHINE_SLOTS_POPULATED ||
+			      (machine->slots == MACHINE_SLOTS_AUTO &&
+			       machine->host->shadows_page_tables);
+	/* Without the exit, an instruction that KVM cannot emulate would become the guest's #UD. */
+	if (!machine->host->has_emulation_failure_exit)
+		machine->lazy_slots = false;
+	if (rc == 0 && !machine->lazy_slots) {
+		extents_done(&populated);
+		rc = extents_all(machine->ram, &populated, error);
+	}
+	frozen->extents = populated;
+	return rc;
+}
+
+int machine_freeze(struct machine *machine, struct error *error)
+{
+	int rc;
+
+	if (machine->progress != PROGRESS_TEMPLATE || machine->is_frozen)
+		return error_set(error, EINVAL, "the machine is not at its template point");
+	rc = capture(machine, error);
+	machine_close_kvm(machine);
+	if (rc == 0)
+		rc = rehearse(machine, error);
+	if (rc == 0)
+		rc = settle_memory(machine, error);
+	if (rc < 0)
+		return error_prefix(error, "freeze");
+	machine->progress = PROGRESS_WAITING;
+	machine->is_frozen = true;
+	return 0;
+}
