@@ -50,7 +50,7 @@ static int must(struct child *child, int result, const char *what)
 	return result;
 }
 
-static void make_vm(struct child *child, enum floor_variant variant)
+static void make_vm(struct child *child)
 {
 	const struct floor_template *template = child->template;
 	struct kvm_enable_cap failure_exit = {
@@ -59,10 +59,10 @@ static void make_vm(struct child *child, enum floor_variant variant)
 	};
 
 	child->vm = must(child, ioctl(template->kvm, KVM_CREATE_VM, 0), "create VM");
+	if (template->has_failure_exit)
+		must(child, ioctl(child->vm, KVM_ENABLE_CAP, &failure_exit), "enable capability");
 	if (template->needs_tss_addr)
 		must(child, ioctl(child->vm, KVM_SET_TSS_ADDR, KVM_TSS_GPA), "set TSS address");
-	if (variant == FLOOR_LEAN && template->lazy)
-		must(child, ioctl(child->vm, KVM_ENABLE_CAP, &failure_exit), "enable capability");
 }
 
 static void make_memslots(struct child *child, enum floor_variant variant)
@@ -102,6 +102,21 @@ static void set_msrs(struct child *child, const struct kvm_msrs *msrs)
 		finish(child, EIO, "set MSRs: a short count");
 }
 
+/* Both variants: time goes on for the guest from where it stood. */
+static void set_clocks(struct child *child)
+{
+	const struct floor_template *template = child->template;
+	struct kvm_device_attr tsc = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)&template->tsc_offset,
+	};
+
+	if (template->set_tsc_offset)
+		must(child, ioctl(child->vcpu, KVM_SET_DEVICE_ATTR, &tsc), "set TSC offset");
+	must(child, ioctl(child->vm, KVM_SET_CLOCK, &template->clock), "set clock");
+}
+
 /* Everything a vCPU has, each piece by its own call, in the order that KVM needs. */
 static void set_state_plain(struct child *child)
 {
@@ -109,6 +124,7 @@ static void set_state_plain(struct child *child)
 	int vcpu = child->vcpu;
 
 	must(child, ioctl(vcpu, KVM_SET_CPUID2, template->cpuid), "set CPUID");
+	set_clocks(child);
 	must(child, ioctl(vcpu, KVM_SET_SREGS, &template->sregs), "set sregs");
 	must(child, ioctl(vcpu, KVM_SET_XCRS, &template->xcrs), "set xcrs");
 	must(child, ioctl(vcpu, KVM_SET_XSAVE, template->xsave), "set xsave");
@@ -127,6 +143,7 @@ static void set_state_lean(struct child *child)
 
 	if (template->needs_cpuid)
 		must(child, ioctl(vcpu, KVM_SET_CPUID2, template->cpuid), "set CPUID");
+	set_clocks(child);
 	if (template->sync_regs) {
 		child->run->s.regs.sregs = template->sregs;
 		child->run->s.regs.regs = template->regs;
@@ -183,7 +200,7 @@ _Noreturn void floor_child(const struct floor_template *template, enum floor_var
 	struct child child = {.template = template, .pipe_fd = pipe_fd};
 
 	stamp(&child, FLOOR_FORK);
-	make_vm(&child, variant);
+	make_vm(&child);
 	stamp(&child, FLOOR_VM);
 	make_memslots(&child, variant);
 	stamp(&child, FLOOR_MEMSLOTS);

@@ -73,25 +73,27 @@ struct floor_template {
 	struct kvm_cpuid2 *cpuid;	/* everything KVM supports */
 	bool needs_cpuid;		/* the guest asked for it  */
 	bool needs_tss_addr;		/* VMX without unrestricted guest */
+	bool has_failure_exit;		/* KVM_CAP_EXIT_ON_EMULATION_FAILURE */
 	struct floor_slot all[FLOOR_SLOTS], populated[FLOOR_SLOTS];
 	unsigned int all_count, populated_count;
-	bool lazy; /* holes are left out, so emulation failures must exit */
 
+	struct kvm_clock_data clock;
+	bool set_tsc_offset;
+	uint64_t tsc_offset;
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
 	struct kvm_vcpu_events events;
 	struct kvm_xcrs xcrs;
 	struct kvm_debugregs debugregs;
 	struct kvm_mp_state mp_state;
-	const struct kvm_xsave *xsave;
-	const struct kvm_msrs *msrs;	  /* every one that could be read           */
-	const struct kvm_msrs *msrs_lean; /* those that a fresh vCPU has otherwise  */
+	const void *xsave;
+	struct kvm_msrs *msrs;	    /* every one that KVM lets be read and written back */
+	struct kvm_msrs *msrs_lean; /* those that a fresh vCPU has otherwise            */
 	bool sync_regs;			  /* kvm_run can carry registers and events */
 	bool lean_xcrs, lean_xsave, lean_debugregs, lean_mp_state;
 
 	struct forkvm_mailbox *mailbox; /* in the private mapping of RAM */
-	uint64_t response_gpa;
-	const char *response; /* where the answer will be */
+	const char *response;		/* where the answer will be       */
 };
 
 struct floor_result {
@@ -100,11 +102,11 @@ struct floor_result {
 	char failure[64]; /* the first one */
 };
 
-struct machine;
-
-/* Boot and freeze the stub and take the machine apart. Ends the program when that fails. */
-struct machine *floor_template_make(const struct floor_options *options,
-				    struct floor_template *ret);
+/*
+ * Boot and freeze the stub and take the machine apart. What *ret points to lives until the program
+ * ends. Ends the program when it fails.
+ */
+void floor_template_make(const struct floor_options *options, struct floor_template *ret);
 
 /* The child's life. Never returns. */
 _Noreturn void floor_child(const struct floor_template *template, enum floor_variant variant,

@@ -91,9 +91,9 @@ def allowed(source, target):
     if part == "bench":
         if target_part == "bench" or target == CLIENT:
             return None
-        if os.path.basename(source).startswith("floor") and target_part == "vmm":
+        if source_dir == "bench/floor" and target_part == "vmm":
             return None
-        return f"bench/ uses {CLIENT} as any user would (floor may use vmm/)"
+        return f"bench/ uses {CLIENT} as any user would (bench/floor may use vmm/)"
     return None
 
 
