@@ -29,42 +29,42 @@
 #ifndef FORKVM_STUB_ABI_H
 #define FORKVM_STUB_ABI_H
 
-#define FORKVM_ABI_VERSION 1
-#define FORKVM_ABI_MAGIC   0x4d564b46 /* "FKVM" */
+#define FORKVM_ABI_VERSION	  1
+#define FORKVM_ABI_MAGIC	  0x4d564b46 /* "FKVM" */
 
 /* Where a flat binary is loaded, and where stubs are linked. */
-#define FORKVM_STUB_LOAD_GPA 0x100000
+#define FORKVM_STUB_LOAD_GPA	  0x100000
 
 /* The doorbell ports: 32-bit OUT each, four ports apart. */
-#define FORKVM_PORT_BASE     0x5b00
-#define FORKVM_PORT_BOOTED   0x5b00 /* value: GPA of struct forkvm_mailbox                     */
-#define FORKVM_PORT_TEMPLATE 0x5b04 /* value: 0; the VM may be frozen here                     */
-#define FORKVM_PORT_READY    0x5b08 /* value: bytes in the response area; answers the request  */
-#define FORKVM_PORT_PARK     0x5b0c /* value: 0; returns with the next request in the mailbox  */
-#define FORKVM_PORT_DONE     0x5b10 /* value: status; does not return                          */
-#define FORKVM_PORT_CONSOLE  0x5b14 /* value: bytes in the console area                        */
-#define FORKVM_PORT_COUNT    6
-#define FORKVM_PORT_END      (FORKVM_PORT_BASE + 4 * FORKVM_PORT_COUNT)
+#define FORKVM_PORT_BASE	  0x5b00
+#define FORKVM_PORT_BOOTED	  0x5b00 /* value: GPA of struct forkvm_mailbox                     */
+#define FORKVM_PORT_TEMPLATE	  0x5b04 /* value: 0; the VM may be frozen here                     */
+#define FORKVM_PORT_READY	  0x5b08 /* value: bytes in the response area; answers the request  */
+#define FORKVM_PORT_PARK	  0x5b0c /* value: 0; returns with the next request in the mailbox  */
+#define FORKVM_PORT_DONE	  0x5b10 /* value: status; does not return                          */
+#define FORKVM_PORT_CONSOLE	  0x5b14 /* value: bytes in the console area                        */
+#define FORKVM_PORT_COUNT	  6
+#define FORKVM_PORT_END		  (FORKVM_PORT_BASE + 4 * FORKVM_PORT_COUNT)
 
 /* The most a mailbox may name. */
-#define FORKVM_MAX_REQUEST  65536 /* bytes in one request  */
-#define FORKVM_MAX_RESPONSE 65536 /* bytes in one response */
-#define FORKVM_MAX_CONSOLE  4096  /* bytes a doorbell      */
-#define FORKVM_MAX_ARGS     1024  /* bytes of boot arguments, terminating zero included */
+#define FORKVM_MAX_REQUEST	  65536 /* bytes in one request  */
+#define FORKVM_MAX_RESPONSE	  65536 /* bytes in one response */
+#define FORKVM_MAX_CONSOLE	  4096	/* bytes a doorbell      */
+#define FORKVM_MAX_ARGS		  1024	/* bytes of boot arguments, terminating zero included */
 
 #define FORKVM_GENERATION_ID_SIZE 16
-#define FORKVM_SEED_SIZE          32
+#define FORKVM_SEED_SIZE	  32
 
 /*
  * ELF note: section .note.forkvm, name "forkvm", type FORKVM_NOTE_NEEDS, descriptor struct
  * forkvm_note. It says what the stub needs beyond the least; each need costs every clone time. An
  * image without the note is given CPUID and no interrupt controller.
  */
-#define FORKVM_NOTE_NAME  "forkvm"
-#define FORKVM_NOTE_NEEDS 1
+#define FORKVM_NOTE_NAME	  "forkvm"
+#define FORKVM_NOTE_NEEDS	  1
 
-#define FORKVM_NEED_CPUID   (1u << 0) /* the host's CPUID table, and with it XSAVE and AVX */
-#define FORKVM_NEED_IRQCHIP (1u << 1) /* in-kernel interrupt controllers and PIT           */
+#define FORKVM_NEED_CPUID	  (1u << 0) /* the host's CPUID table, and with it XSAVE and AVX */
+#define FORKVM_NEED_IRQCHIP	  (1u << 1) /* in-kernel interrupt controllers and PIT           */
 
 #ifndef __ASSEMBLER__
 

@@ -169,12 +169,12 @@ json_t *host_record_json(const struct host_record *record)
 {
 	json_t *hz = record->hz ? json_integer(record->hz) : json_string(UNKNOWN);
 
-	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:s, s:I}",
-			 "kernel", record->kernel, "kernel_build", record->kernel_build, "hz", hz,
-			 "kvm_module", record->kvm_module, "paging", record->paging,
-			 "nx_huge_pages", record->nx_huge_pages, "cpu", record->cpu, "cpus",
-			 record->cpus, "memory_mib", (json_int_t)record->memory_mib, "thp",
-			 record->thp, "thp_shmem", record->thp_shmem, "cgroup", record->cgroup,
-			 "overcommit", record->overcommit, "clocksource", record->clocksource,
-			 "max_files", (json_int_t)record->max_files);
+	return json_pack(
+		"{s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:s, s:I}",
+		"kernel", record->kernel, "kernel_build", record->kernel_build, "hz", hz,
+		"kvm_module", record->kvm_module, "paging", record->paging, "nx_huge_pages",
+		record->nx_huge_pages, "cpu", record->cpu, "cpus", record->cpus, "memory_mib",
+		(json_int_t)record->memory_mib, "thp", record->thp, "thp_shmem", record->thp_shmem,
+		"cgroup", record->cgroup, "overcommit", record->overcommit, "clocksource",
+		record->clocksource, "max_files", (json_int_t)record->max_files);
 }

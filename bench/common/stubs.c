@@ -43,13 +43,15 @@ static int put(char ret[STUB_PATH_SIZE], const char *folder, const char *middle,
 int stub_find(const char *name, char ret[STUB_PATH_SIZE])
 {
 	char folder[PATH_MAX] = ".";
+	char *slash;
 
-	if (!strchr(name, '/') && own_folder(folder) == 0 &&
-	    put(ret, folder, "/../guest/", name) == 0 && is_file(ret))
+	if (own_folder(folder) == 0 && (slash = strrchr(folder, '/')))
+		*slash = '\0'; /* beside the programs' folder, not in it */
+	if (!strchr(name, '/') && put(ret, folder, "/guest/", name) == 0 && is_file(ret))
 		return 0;
 	if (is_file(name))
 		return put(ret, name, "", "");
-	put(ret, folder, "/../guest", "");
+	put(ret, folder, "/guest", "");
 	return -ENOENT;
 }
 

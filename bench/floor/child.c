@@ -109,7 +109,7 @@ static void set_clocks(struct child *child)
 	struct kvm_device_attr tsc = {
 		.group = KVM_VCPU_TSC_CTRL,
 		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uintptr_t)&template->tsc_offset,
+		.addr = (uintptr_t) & template->tsc_offset,
 	};
 
 	if (template->set_tsc_offset)

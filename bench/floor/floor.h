@@ -13,7 +13,8 @@
  *		table, every piece of vCPU state written by its own ioctl; no other VM on the host
  *	lean	the calls that forkvm's clone path makes: memslots for what the template populated,
  *		no CPUID table where the guest asked for none, registers handed over in kvm_run,
- *		only state that differs from a fresh vCPU's, and an anchor VM alive in another process
+ *		only state that differs from a fresh vCPU's, and an anchor VM alive in another
+ *process
  */
 #ifndef FORKVM_BENCH_FLOOR_FLOOR_H
 #define FORKVM_BENCH_FLOOR_FLOOR_H
@@ -27,7 +28,7 @@
 #include "bench/common/samples.h"
 
 struct floor_options {
-	const char *stub;   /* path                                        */
+	const char *stub; /* path                                        */
 	uint64_t mem_mib;
 	uint64_t populate_mib;
 	unsigned int count; /* measured clones of each variant             */
@@ -66,14 +67,19 @@ struct floor_slot {
 
 #define FLOOR_SLOTS 64
 
-/* A frozen template taken apart into what the ioctls want. Pointers are owned by the machine. */
+struct machine;
+struct kvm_host;
+
+/* A frozen template taken apart into what the ioctls want. Pointers lead into machine and host. */
 struct floor_template {
-	int kvm; /* /dev/kvm */
+	struct machine *machine; /* owned */
+	struct kvm_host *host;	 /* owned */
+	int kvm;		 /* /dev/kvm */
 	size_t run_size;
-	struct kvm_cpuid2 *cpuid;	/* everything KVM supports */
-	bool needs_cpuid;		/* the guest asked for it  */
-	bool needs_tss_addr;		/* VMX without unrestricted guest */
-	bool has_failure_exit;		/* KVM_CAP_EXIT_ON_EMULATION_FAILURE */
+	struct kvm_cpuid2 *cpuid; /* everything KVM supports */
+	bool needs_cpuid;	  /* the guest asked for it  */
+	bool needs_tss_addr;	  /* VMX without unrestricted guest */
+	bool has_failure_exit;	  /* KVM_CAP_EXIT_ON_EMULATION_FAILURE */
 	struct floor_slot all[FLOOR_SLOTS], populated[FLOOR_SLOTS];
 	unsigned int all_count, populated_count;
 
@@ -87,9 +93,9 @@ struct floor_template {
 	struct kvm_debugregs debugregs;
 	struct kvm_mp_state mp_state;
 	const void *xsave;
-	struct kvm_msrs *msrs;	    /* every one that KVM lets be read and written back */
+	struct kvm_msrs *msrs;	    /* every one that KVM takes back; owned                 */
 	struct kvm_msrs *msrs_lean; /* those that a fresh vCPU has otherwise            */
-	bool sync_regs;			  /* kvm_run can carry registers and events */
+	bool sync_regs;		    /* kvm_run can carry registers and events */
 	bool lean_xcrs, lean_xsave, lean_debugregs, lean_mp_state;
 
 	struct forkvm_mailbox *mailbox; /* in the private mapping of RAM */
@@ -102,11 +108,9 @@ struct floor_result {
 	char failure[64]; /* the first one */
 };
 
-/*
- * Boot and freeze the stub and take the machine apart. What *ret points to lives until the program
- * ends. Ends the program when it fails.
- */
+/* Boot and freeze the stub and take the machine apart. Ends the program when it fails. */
 void floor_template_make(const struct floor_options *options, struct floor_template *ret);
+void floor_template_done(struct floor_template *template);
 
 /* The child's life. Never returns. */
 _Noreturn void floor_child(const struct floor_template *template, enum floor_variant variant,

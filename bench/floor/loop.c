@@ -140,7 +140,8 @@ void floor_run(const struct floor_options *options, const struct floor_template 
 			pid_t anchor = variant == FLOOR_LEAN ? anchor_start(template->kvm) : -1;
 
 			for (unsigned int i = 0; i < WARM_UP; i++)
-				once(template, (enum floor_variant)variant, pipe_fds, ++clone_id, NULL);
+				once(template, (enum floor_variant)variant, pipe_fds, ++clone_id,
+				     NULL);
 			for (unsigned int i = from; i < to; i++)
 				once(template, (enum floor_variant)variant, pipe_fds, ++clone_id,
 				     &results[variant]);

@@ -13,7 +13,8 @@
 static const char usage[] =
 	"usage: floor [OPTION...]\n"
 	"\n"
-	"The least any program can do here: fork, KVM calls, first guest output. See bench/METHOD.md.\n"
+	"The least any program can do here: fork, KVM calls, first guest output. See "
+	"bench/METHOD.md.\n"
 	"\n"
 	"  --stub NAME|PATH   guest to boot (default hello)\n"
 	"  --mem MIB          its RAM (default 128)\n"
@@ -43,9 +44,12 @@ static uint64_t number(const char *option, const char *text, uint64_t min, uint6
 static void parse(int argc, char **argv, struct floor_options *ret)
 {
 	static const struct option options[] = {
-		{"stub", required_argument, NULL, 's'},	    {"mem", required_argument, NULL, 'm'},
-		{"populate", required_argument, NULL, 'p'}, {"count", required_argument, NULL, 'c'},
-		{"json", required_argument, NULL, 'j'},	    {"help", no_argument, NULL, 'h'},
+		{"stub", required_argument, NULL, 's'},
+		{"mem", required_argument, NULL, 'm'},
+		{"populate", required_argument, NULL, 'p'},
+		{"count", required_argument, NULL, 'c'},
+		{"json", required_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
 	int option;
@@ -82,6 +86,14 @@ static void parse(int argc, char **argv, struct floor_options *ret)
 	}
 }
 
+static void release(struct floor_result *result)
+{
+	samples_done(&result->latency);
+	samples_done(&result->end);
+	for (size_t stage = 0; stage < FLOOR_STAGES; stage++)
+		samples_done(&result->stages[stage]);
+}
+
 int main(int argc, char **argv)
 {
 	struct floor_result results[FLOOR_VARIANTS] = {0};
@@ -92,13 +104,17 @@ int main(int argc, char **argv)
 
 	parse(argc, argv, &options);
 	if (stub_find(options.stub, stub) < 0) {
-		fprintf(stderr, "floor: no stub %s: neither a file nor in %s\n", options.stub, stub);
+		fprintf(stderr, "floor: no stub %s: neither a file nor in %s\n", options.stub,
+			stub);
 		return 1;
 	}
 	options.stub = stub;
 	floor_template_make(&options, &template);
 	floor_run(&options, &template, results);
 	rc = floor_report(&options, results);
+	for (int variant = 0; variant < FLOOR_VARIANTS; variant++)
+		release(&results[variant]);
+	floor_template_done(&template);
 	if (rc < 0) {
 		fprintf(stderr, "floor: %s: %s\n", options.json, strerror(-rc));
 		return 1;

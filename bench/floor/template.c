@@ -83,10 +83,10 @@ static void find_slots(const struct machine_frozen *frozen, struct floor_templat
 	for (size_t i = 0; i < frozen->extents.count; i++) {
 		const struct extent *extent = &frozen->extents.list[i];
 
-		ret->populated[ret->populated_count++] = (struct floor_slot){
-			.gpa = extent->gpa,
-			.size = extent->size,
-			.host = guest_ram_at(ram, extent->gpa, extent->size)};
+		ret->populated[ret->populated_count++] =
+			(struct floor_slot){.gpa = extent->gpa,
+					    .size = extent->size,
+					    .host = guest_ram_at(ram, extent->gpa, extent->size)};
 	}
 }
 
@@ -220,16 +220,16 @@ void floor_template_make(const struct floor_options *options, struct floor_templ
 {
 	const struct machine_frozen *frozen;
 	struct machine_info info;
-	struct machine *machine;
 	struct kvm_host *host;
 	struct error error;
 
 	*ret = (struct floor_template){0};
 	if (kvm_host_open(NULL, &host, &error) < 0)
 		fail("KVM", error.text);
-	machine = boot(options, host);
-	machine_get_info(machine, &info);
-	frozen = machine_get_frozen(machine);
+	ret->host = host;
+	ret->machine = boot(options, host);
+	machine_get_info(ret->machine, &info);
+	frozen = machine_get_frozen(ret->machine);
 	ret->kvm = host->fd;
 	ret->run_size = host->vcpu_mmap_size;
 	ret->cpuid = host->cpuid;
@@ -240,4 +240,11 @@ void floor_template_make(const struct floor_options *options, struct floor_templ
 	find_slots(frozen, ret);
 	find_mailbox(frozen, ret);
 	take_vcpu(host, &frozen->vcpus[0], ret);
+}
+
+void floor_template_done(struct floor_template *template)
+{
+	free(template->msrs);
+	machine_free(template->machine);
+	kvm_host_close(template->host);
 }

@@ -10,8 +10,6 @@
 
 #include "vmm/base/error.h"
 
-#define FORKVM_VERSION "0.1.0"
-
 #define FORKVM_PROTOCOL_VERSION 1
 
 /* Bytes in one request to a guest, and in one line of the protocol, its newline included. */

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -69,19 +70,21 @@ int fork_prepare(struct error *error)
 	return 0;
 }
 
-pid_t fork_process(bool share_files, int *ret_pidfd)
+pid_t fork_process(unsigned int flags, int *ret_pidfd)
 {
 	int pidfd = -1;
 	struct clone_args args = {
-		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+		.flags = CLONE_PIDFD,
 		.pidfd = (uintptr_t)&pidfd,
 		.exit_signal = SIGCHLD, /* left at its default, which is to be discarded */
 	};
 	long pid;
 
 	assert(fork_state.ready);
-	if (share_files)
+	if (flags & FORK_SHARE_FILES)
 		args.flags |= CLONE_FILES;
+	if (flags & FORK_DEFAULT_SIGNALS)
+		args.flags |= CLONE_CLEAR_SIGHAND;
 	if (fork_state.tid_address) {
 		args.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
 		args.child_tid = (uintptr_t)fork_state.tid_address;

@@ -5,7 +5,6 @@
 #ifndef FORKVM_FORKSERVER_SERVER_FORK_H
 #define FORKVM_FORKSERVER_SERVER_FORK_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 #include "vmm/base/error.h"
@@ -17,16 +16,16 @@
  */
 int fork_prepare(struct error *error);
 
+/* How the child begins. */
+#define FORK_SHARE_FILES     (1u << 0) /* with the parent's own table of descriptors, not a copy: it */
+				       /* must unshare it (close_range, CLOSE_RANGE_UNSHARE) first   */
+#define FORK_DEFAULT_SIGNALS (1u << 1) /* what the parent handles is back to its default;  */
+				       /* what the parent ignores stays ignored            */
+
 /*
  * Fork this single-threaded process. Returns the child's pid, with its pidfd (the caller's, close
  * on exec) in *ret_pidfd; 0 in the child; -errno (EAGAIN, ENOMEM, EMFILE, EPERM).
- *
- * share_files: the child begins with the parent's own table of descriptors, not a copy. It must
- * unshare it (close_range with CLOSE_RANGE_UNSHARE) before anything else.
- *
- * The child has its own signal dispositions: what the parent handles is back to the default, what
- * it ignores stays ignored.
  */
-pid_t fork_process(bool share_files, int *ret_pidfd);
+pid_t fork_process(unsigned int flags, int *ret_pidfd);
 
 #endif

@@ -8,15 +8,15 @@
 
 #include "guest-stubs/stub_abi.h"
 
-#define STUB_PAGE_SIZE 4096
+#define STUB_PAGE_SIZE	   4096
 
 /* GDT selectors. The order is that of Linux, which a host may have grown used to. */
-#define STUB_KERNEL_CS 0x10
-#define STUB_KERNEL_DS 0x18
-#define STUB_USER_DS   0x2b
-#define STUB_USER_CS   0x33
-#define STUB_TSS_SEL   0x40
-#define STUB_GDT_LIMIT 0x4f
+#define STUB_KERNEL_CS	   0x10
+#define STUB_KERNEL_DS	   0x18
+#define STUB_USER_DS	   0x2b
+#define STUB_USER_CS	   0x33
+#define STUB_TSS_SEL	   0x40
+#define STUB_GDT_LIMIT	   0x4f
 
 /*
  * The per-vCPU page: TSS, its I/O permission bitmap, GDT, and what is left is the ring-0 stack.
@@ -37,11 +37,11 @@
 #endif
 
 /* Boot CPU's stack: two whole pages, and the first KiB of the hot page (see struct stub_hot). */
-#define STUB_STACK_SIZE (2 * STUB_PAGE_SIZE + 1024)
+#define STUB_STACK_SIZE		  (2 * STUB_PAGE_SIZE + 1024)
 /* Ring-3 stack of each secondary vCPU. */
 #define STUB_SECONDARY_STACK_SIZE STUB_PAGE_SIZE
 
 /* EAX at int3: "call the function in RDX, in ring 0, with RDI". Another int3 is an exception. */
-#define STUB_RING0_CALL 0x30636c6c
+#define STUB_RING0_CALL		  0x30636c6c
 
 #endif

@@ -155,8 +155,7 @@ static void boot(const struct forkvm_boot_info *boot_info)
 	stub_booted();
 
 	if (boot_info->magic != FORKVM_ABI_MAGIC || boot_info->version != FORKVM_ABI_VERSION)
-		stub_fail("boot info: magic 0x%x version %u", boot_info->magic,
-			  boot_info->version);
+		stub_fail("boot info: magic 0x%x version %u", boot_info->magic, boot_info->version);
 
 	touch(stub_hot.stack, sizeof(stub_hot.stack));
 	touch(stub_buffers.request, 1);

@@ -36,39 +36,39 @@ void stub_template(void);
 _Noreturn void stub_secondary(uint32_t index);
 
 /* Every stub says, once, what it needs beyond the least: 0 or FORKVM_NEED_*. */
-#define STUB_NEEDS(flags)                                                                          \
-	__attribute__((section(".note.forkvm"), used, aligned(4)))                                 \
-	const struct stub_elf_note stub_elf_note = {                                               \
-		.name_size = sizeof(FORKVM_NOTE_NAME),                                             \
-		.desc_size = sizeof(struct forkvm_note),                                           \
-		.type = FORKVM_NOTE_NEEDS,                                                         \
-		.name = FORKVM_NOTE_NAME,                                                          \
-		.desc = {.abi_version = FORKVM_ABI_VERSION, .needs = (flags)},                     \
+#define STUB_NEEDS(flags)                                                      \
+	__attribute__((section(".note.forkvm"), used, aligned(4)))             \
+	const struct stub_elf_note stub_elf_note = {                           \
+		.name_size = sizeof(FORKVM_NOTE_NAME),                         \
+		.desc_size = sizeof(struct forkvm_note),                       \
+		.type = FORKVM_NOTE_NEEDS,                                     \
+		.name = FORKVM_NOTE_NAME,                                      \
+		.desc = {.abi_version = FORKVM_ABI_VERSION, .needs = (flags)}, \
 	}
 
 /*
  * Other buffers than the default ones, which are STUB_HOT_REQUEST and STUB_HOT_RESPONSE bytes and
  * share a page with mailbox and stack.
  */
-#define STUB_BUFFERS(request_size, response_size)                                                  \
-	static char stub_own_request[request_size]                                                 \
-		__attribute__((section(".bss.request"), aligned(STUB_PAGE_SIZE)));                 \
-	static char stub_own_response[response_size]                                               \
-		__attribute__((section(".bss.response"), aligned(STUB_PAGE_SIZE)));                \
-	const struct stub_buffers stub_buffers = {stub_own_request, (request_size),                \
+#define STUB_BUFFERS(request_size, response_size)                                   \
+	static char stub_own_request[request_size]                                  \
+		__attribute__((section(".bss.request"), aligned(STUB_PAGE_SIZE)));  \
+	static char stub_own_response[response_size]                                \
+		__attribute__((section(".bss.response"), aligned(STUB_PAGE_SIZE))); \
+	const struct stub_buffers stub_buffers = {stub_own_request, (request_size), \
 						  stub_own_response, (response_size)}
 
 /* Up to count vCPUs: further ones, and without this all but the first, halt. */
-#define STUB_CPUS(count)                                                                           \
-	const uint32_t stub_max_cpus = (count);                                                    \
-	char stub_percpu[(count) * STUB_PERCPU_SIZE]                                               \
-		__attribute__((section(".bss.percpu"), aligned(STUB_PAGE_SIZE)));                  \
-	char stub_secondary_stacks[(count) * STUB_SECONDARY_STACK_SIZE]                            \
+#define STUB_CPUS(count)                                                          \
+	const uint32_t stub_max_cpus = (count);                                   \
+	char stub_percpu[(size_t)(count)*STUB_PERCPU_SIZE]                        \
+		__attribute__((section(".bss.percpu"), aligned(STUB_PAGE_SIZE))); \
+	char stub_secondary_stacks[(size_t)(count)*STUB_SECONDARY_STACK_SIZE]     \
 		__attribute__((section(".bss.stacks"), aligned(STUB_PAGE_SIZE)))
 
 /* On functions and data that a clone touches on its way to the first answer. */
-#define STUB_HOT_TEXT __attribute__((section(".text.hot")))
-#define STUB_HOT_DATA __attribute__((section(".bss.hot")))
+#define STUB_HOT_TEXT	  __attribute__((section(".text.hot")))
+#define STUB_HOT_DATA	  __attribute__((section(".bss.hot")))
 
 /* ---- What the runtime offers ---- */
 
@@ -168,9 +168,9 @@ bool ring0_rdmsr(uint32_t msr, uint64_t *ret_value);
 bool ring0_wrmsr(uint32_t msr, uint64_t value);
 
 /* In asm: if the instruction at label "from" faults, go on at label "to". */
-#define STUB_FIXUP(from, to)                                                                       \
-	".pushsection .fixups, \"a\"\n"                                                            \
-	".quad " from ", " to "\n"                                                                 \
+#define STUB_FIXUP(from, to)            \
+	".pushsection .fixups, \"a\"\n" \
+	".quad " from ", " to "\n"      \
 	".popsection\n"
 
 void *memcpy(void *restrict to, const void *restrict from, size_t size);

@@ -107,6 +107,15 @@ void text_printf(struct text *text, const char *format, ...)
 	va_end(arguments);
 }
 
+size_t text_length(const char *string)
+{
+	size_t len = 0;
+
+	while (string[len] != '\0')
+		len++;
+	return len;
+}
+
 static bool is_space(char c)
 {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\0';

@@ -47,6 +47,8 @@ bool args_find(const char *text, size_t len, const char *key, const char **ret_v
  * bits. */
 bool args_parse_u64(const char *value, size_t len, uint64_t *ret);
 
+size_t text_length(const char *string);
+
 /* Whether a value found above is exactly this word. */
 bool args_is(const char *value, size_t len, const char *word);
 

@@ -160,13 +160,13 @@ size_t stub_serve(const char *request, size_t request_len, char *response, size_
 		text_printf(&answer, "FAIL reason=%s before=%lu after=%lu\n", verdict.reason,
 			    verdict.before, verdict.after);
 	else
-		text_printf(&answer,
-			    "ok tsc_forward_ns=%lu kvmclock_forward_ns=%lu tsc_khz=%lu "
-			    "wall_clock_ns=%lu\n",
-			    scale(after.tsc - before.tsc, pvclock.tsc_to_system_mul,
-				  pvclock.tsc_shift),
-			    after.kvmclock_ns - before.kvmclock_ns, tsc_khz(),
-			    stub_mailbox.identity.wall_clock_ns);
+		text_printf(
+			&answer,
+			"ok tsc_forward_ns=%lu kvmclock_forward_ns=%lu tsc_khz=%lu "
+			"wall_clock_ns=%lu\n",
+			scale(after.tsc - before.tsc, pvclock.tsc_to_system_mul, pvclock.tsc_shift),
+			after.kvmclock_ns - before.kvmclock_ns, tsc_khz(),
+			stub_mailbox.identity.wall_clock_ns);
 	before = last;
 	return answer.len;
 }

@@ -2,21 +2,24 @@
 /*
  * fpu: floating-point and vector state survives a clone, and being parked.
  *
- * Request: anything, ignored.
- * Answer:  ok x87 sse [avx] [avx512] [opmask]     (what was checked, as CPUID and XCR0 allow)
- *          FAIL NAME byte=N want=HEX got=HEX      (the first difference: st3, mxcsr, zmm17, k2, ...)
+ * Request: hole=N    also access N places in RAM that was never populated with vector registers
+ *                    and the instructions that save FPU state (default 0)
+ *          kind=NAME only this way (default: all in turn; see kinds[])
+ *          stride=N  distance between places in pages (default 2)
+ * Answer:  ok x87 sse [avx] [avx512] [opmask] [hole=N]
+ *          (what was checked, as CPUID and XCR0 allow)
+ *          FAIL NAME byte=N want=HEX got=HEX
+ *          (the first difference: st3, mxcsr, zmm17, k2, ...)
+ *          FAIL reason=WORD
  *
- * The patterns are loaded, TEMPLATE is rung and everything is stored again by one piece of straight
- * assembly; no compiled code runs in between. Later requests compare what was loaded before READY
- * and PARK: C code here has no vector instructions, so the values stay in the registers.
+ * The patterns are loaded, TEMPLATE is rung and everything is stored again by one piece of assembly
+ * (fpu_state.S); no compiled code runs in between. Later requests compare what was loaded before
+ * READY and PARK: C code here has no vector instructions, so the values stay in the registers.
  */
 #include "guest-stubs/runtime/stub.h"
+#include "guest-stubs/stubs/fpu_state.h"
 
 STUB_NEEDS(FORKVM_NEED_CPUID);
-
-#define HAVE_AVX      1u
-#define HAVE_AVX512F  2u
-#define HAVE_AVX512BW 4u
 
 #define XCR0_AVX    0x06u
 #define XCR0_AVX512 0xe6u
@@ -25,89 +28,10 @@ STUB_NEEDS(FORKVM_NEED_CPUID);
 #define X87_CONTROL 0x0a7f
 #define X87_STATUS  0x4121
 /* SSE: flush to zero, denormals are zero, round toward zero, all masked, three flags. */
-#define MXCSR 0xffea
+#define MXCSR	    0xffea
 
-/* What FLDENV and FNSTENV use in 64-bit mode; the upper halves and the rest are not compared. */
-struct x87_env {
-	uint16_t control, reserved0;
-	uint16_t status, reserved1;
-	uint16_t tag, reserved2;
-	uint32_t pointers[4];
-};
-
-/* The assembly below knows these offsets. */
-struct state {
-	uint8_t vector[32][64]; /* 0: the low 16 bytes for SSE, 32 for AVX */
-	uint64_t opmask[8];	/* 2048 */
-	uint8_t x87[8][16];	/* 2112: ten bytes each */
-	struct x87_env env;	/* 2240 */
-	uint32_t mxcsr;		/* 2268 */
-	uint64_t xcr0;		/* 2272; compared, not loaded */
-};
-_Static_assert(offsetof(struct state, opmask) == 2048, "assembly");
-_Static_assert(offsetof(struct state, x87) == 2112, "assembly");
-_Static_assert(offsetof(struct state, env) == 2240, "assembly");
-_Static_assert(offsetof(struct state, mxcsr) == 2268, "assembly");
-
-#define FOR_0_7	  "0,1,2,3,4,5,6,7"
-#define FOR_0_15  FOR_0_7 ",8,9,10,11,12,13,14,15"
-#define FOR_16_31 "16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31"
-
-#define REPEAT(registers, line) ".irp n, " registers "\n" line "\n.endr\n"
-
-/* RBX: HAVE_*. RSI: struct state to load. */
-#define LOAD                                                                                       \
-	"fninit\n"                                                                                 \
-	REPEAT("7,6,5,4,3,2,1,0", "fldt 2112+16*\\n(%%rsi)")                                       \
-	"fldenv 2240(%%rsi)\n"                                                                     \
-	"ldmxcsr 2268(%%rsi)\n"                                                                    \
-	"test $2, %%ebx\n"                                                                         \
-	"jnz 10f\n"                                                                                \
-	"test $1, %%ebx\n"                                                                         \
-	"jnz 11f\n"                                                                                \
-	REPEAT(FOR_0_15, "movups 64*\\n(%%rsi), %%xmm\\n")                                         \
-	"jmp 13f\n"                                                                                \
-	"11:\n"                                                                                    \
-	REPEAT(FOR_0_15, "vmovups 64*\\n(%%rsi), %%ymm\\n")                                        \
-	"jmp 13f\n"                                                                                \
-	"10:\n"                                                                                    \
-	REPEAT(FOR_0_15 "," FOR_16_31, "vmovups 64*\\n(%%rsi), %%zmm\\n")                          \
-	"test $4, %%ebx\n"                                                                         \
-	"jnz 12f\n"                                                                                \
-	REPEAT(FOR_0_7, "kmovw 2048+8*\\n(%%rsi), %%k\\n")                                         \
-	"jmp 13f\n"                                                                                \
-	"12:\n"                                                                                    \
-	REPEAT(FOR_0_7, "kmovq 2048+8*\\n(%%rsi), %%k\\n")                                         \
-	"13:\n"
-
-/* RBX: HAVE_*. RDI: struct state to fill. Vectors first: nothing else has run since. */
-#define STORE                                                                                      \
-	"test $2, %%ebx\n"                                                                         \
-	"jnz 20f\n"                                                                                \
-	"test $1, %%ebx\n"                                                                         \
-	"jnz 21f\n"                                                                                \
-	REPEAT(FOR_0_15, "movups %%xmm\\n, 64*\\n(%%rdi)")                                         \
-	"jmp 23f\n"                                                                                \
-	"21:\n"                                                                                    \
-	REPEAT(FOR_0_15, "vmovups %%ymm\\n, 64*\\n(%%rdi)")                                        \
-	"jmp 23f\n"                                                                                \
-	"20:\n"                                                                                    \
-	REPEAT(FOR_0_15 "," FOR_16_31, "vmovups %%zmm\\n, 64*\\n(%%rdi)")                          \
-	"test $4, %%ebx\n"                                                                         \
-	"jnz 22f\n"                                                                                \
-	REPEAT(FOR_0_7, "kmovw %%k\\n, 2048+8*\\n(%%rdi)")                                         \
-	"jmp 23f\n"                                                                                \
-	"22:\n"                                                                                    \
-	REPEAT(FOR_0_7, "kmovq %%k\\n, 2048+8*\\n(%%rdi)")                                         \
-	"23:\n"                                                                                    \
-	"stmxcsr 2268(%%rdi)\n"                                                                    \
-	"fnstenv 2240(%%rdi)\n"                                                                    \
-	"fninit\n"                                                                                 \
-	"fldenv 2240(%%rdi)\n"                                                                     \
-	REPEAT("0,1,2,3,4,5,6,7", "fstpt 2112+16*\\n(%%rdi)")
-
-static _Alignas(STUB_PAGE_SIZE) struct state want;
-static _Alignas(STUB_PAGE_SIZE) struct state got;
+static _Alignas(STUB_PAGE_SIZE) struct fpu_state want;
+static _Alignas(STUB_PAGE_SIZE) struct fpu_state got;
 static uint32_t have;
 static bool fresh;
 
@@ -153,7 +77,16 @@ static size_t vector_count(void)
 
 static size_t vector_size(void)
 {
-	return have & HAVE_AVX512F ? 64 : have & HAVE_AVX ? 32 : 16;
+	if (have & HAVE_AVX512F)
+		return 64;
+	return have & HAVE_AVX ? 32 : 16;
+}
+
+static const char *vector_name(void)
+{
+	if (have & HAVE_AVX512F)
+		return "zmm";
+	return have & HAVE_AVX ? "ymm" : "xmm";
 }
 
 void stub_setup(void)
@@ -181,12 +114,7 @@ void stub_setup(void)
 
 void stub_template(void)
 {
-	uint32_t eax = 0;
-
-	__asm__ volatile(LOAD "outl %%eax, %%dx\n" STORE
-			 : "+a"(eax)
-			 : "b"(have), "S"(&want), "D"(&got), "d"(FORKVM_PORT_TEMPLATE)
-			 : "memory", "cc");
+	fpu_template(have, &want, &got);
 	fresh = true;
 }
 
@@ -212,21 +140,169 @@ static void difference(struct text *answer, const char *name, size_t index, cons
 	text_char(answer, '\n');
 }
 
+/* ---- Holes: see dirty.c for the ordinary ways of touching them. Here registers are free. ---- */
+
+#define PLACE_PAGES 2
+#define XSAVE_MASK  0xe7u /* x87, SSE, AVX, AVX-512: fits a page */
+
+static _Alignas(64) uint8_t scratch[64];
+static uint64_t places_used;
+
+static void vector_load(const void *from)
+{
+	if (have & HAVE_AVX512F)
+		__asm__ volatile("vmovups (%0), %%zmm1" : : "r"(from) : "memory");
+	else if (have & HAVE_AVX)
+		__asm__ volatile("vmovups (%0), %%ymm1" : : "r"(from) : "memory");
+	else
+		__asm__ volatile("movups (%0), %%xmm1" : : "r"(from) : "memory");
+}
+
+static void vector_store(void *to)
+{
+	if (have & HAVE_AVX512F)
+		__asm__ volatile("vmovups %%zmm1, (%0)" : : "r"(to) : "memory");
+	else if (have & HAVE_AVX)
+		__asm__ volatile("vmovups %%ymm1, (%0)" : : "r"(to) : "memory");
+	else
+		__asm__ volatile("movups %%xmm1, (%0)" : : "r"(to) : "memory");
+}
+
+static bool read_at(const uint8_t *at)
+{
+	uint8_t any = 0;
+
+	vector_load(want.vector[1]);
+	vector_load(at);
+	vector_store(scratch);
+	for (size_t i = 0; i < vector_size(); i++)
+		any |= scratch[i];
+	return any == 0;
+}
+
+static bool write_at(uint8_t *at)
+{
+	vector_load(want.vector[1]);
+	vector_store(at);
+	return memcmp(at, want.vector[1], vector_size()) == 0;
+}
+
+static bool vector_read(uint8_t *place)
+{
+	return read_at(place);
+}
+
+static bool vector_write(uint8_t *place)
+{
+	return write_at(place);
+}
+
+static bool straddle_read(uint8_t *place)
+{
+	return read_at(place + STUB_PAGE_SIZE - 8);
+}
+
+static bool straddle_write(uint8_t *place)
+{
+	return write_at(place + STUB_PAGE_SIZE - 8);
+}
+
+/* MXCSR is at the same place in both formats. */
+static bool saved_mxcsr(const uint8_t *place)
+{
+	uint32_t mxcsr = MXCSR;
+
+	return memcmp(place + 24, &mxcsr, sizeof(mxcsr)) == 0;
+}
+
+static bool fxsave(uint8_t *place)
+{
+	uint32_t mxcsr = MXCSR;
+
+	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
+	__asm__ volatile("fxsave64 (%0)" : : "r"(place) : "memory");
+	return saved_mxcsr(place);
+}
+
+static bool xsave(uint8_t *place)
+{
+	uint32_t mxcsr = MXCSR;
+
+	if (have == 0)
+		return true;
+	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
+	__asm__ volatile("xsave64 (%0)" : : "r"(place), "a"(XSAVE_MASK), "d"(0) : "memory");
+	return saved_mxcsr(place);
+}
+
+/* From zeros: everything becomes its initial value, and nothing faults. */
+static bool xrstor(uint8_t *place)
+{
+	if (have == 0)
+		return true;
+	__asm__ volatile("xrstor64 (%0)" : : "r"(place), "a"(XSAVE_MASK), "d"(0) : "memory");
+	vector_store(scratch);
+	return scratch[0] == 0;
+}
+
+static const struct {
+	const char *name;
+	bool (*touch)(uint8_t *place);
+} kinds[] = {
+	{"vector-read", vector_read},
+	{"vector-write", vector_write},
+	{"straddle-read", straddle_read},
+	{"straddle-write", straddle_write},
+	{"fxsave", fxsave},
+	{"xsave", xsave},
+	{"xrstor", xrstor},
+};
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+/* Returns what is wrong, or NULL; the number of places in *ret_count. */
+static const char *try_holes(const char *request, size_t request_len, uint64_t *ret_count)
+{
+	uint64_t hole = 0, stride = PLACE_PAGES;
+	const char *name;
+	size_t only = KINDS, len;
+
+	*ret_count = 0;
+	if (!stub_number(request, request_len, "hole", &hole) ||
+	    !stub_number(request, request_len, "stride", &stride) || stride < PLACE_PAGES)
+		return "bad-request";
+	if (args_find(request, request_len, "kind", &name, &len)) {
+		for (only = 0; only < KINDS && !args_is(name, len, kinds[only].name); only++)
+			;
+		if (only == KINDS)
+			return "bad-kind";
+	}
+	for (; *ret_count < hole; (*ret_count)++) {
+		size_t kind = only < KINDS ? only : *ret_count % KINDS;
+		uint64_t index = stub_populated_pages + places_used;
+
+		if (index + PLACE_PAGES > stub_free_pages() || index + PLACE_PAGES < index)
+			return "no-hole-left";
+		places_used += stride;
+		if (!kinds[kind].touch(stub_free_page(index)))
+			return kinds[kind].name;
+	}
+	return NULL;
+}
+
 size_t stub_serve(const char *request, size_t request_len, char *response, size_t capacity)
 {
 	struct text answer = text_on(response, capacity);
+	const char *reason;
+	uint64_t holes;
 
-	(void)request;
-	(void)request_len;
 	if (!fresh)
-		__asm__ volatile(STORE : : "b"(have), "D"(&got) : "memory", "cc");
+		fpu_store(have, &got);
 	fresh = false;
 	if (have != 0)
 		got.xcr0 = xcr0_read();
 
 	for (size_t i = 0; i < vector_count(); i++)
-		difference(&answer, vector_size() == 64 ? "zmm" : vector_size() == 32 ? "ymm" : "xmm", i,
-			   want.vector[i], got.vector[i], vector_size());
+		difference(&answer, vector_name(), i, want.vector[i], got.vector[i], vector_size());
 	if (have & HAVE_AVX512F) {
 		for (size_t i = 0; i < 8; i++)
 			difference(&answer, "k", i, &want.opmask[i], &got.opmask[i],
@@ -241,11 +317,19 @@ size_t stub_serve(const char *request, size_t request_len, char *response, size_
 	difference(&answer, "mxcsr", SIZE_MAX, &want.mxcsr, &got.mxcsr, sizeof(want.mxcsr));
 	if (have != 0)
 		difference(&answer, "xcr0", SIZE_MAX, &want.xcr0, &got.xcr0, sizeof(want.xcr0));
-	if (answer.len == 0)
-		text_printf(&answer, "ok x87 sse%s%s\n", have & HAVE_AVX ? " avx" : "",
+
+	reason = try_holes(request, request_len, &holes);
+	if (answer.len == 0 && reason != NULL)
+		text_printf(&answer, "FAIL reason=%s\n", reason);
+	if (answer.len == 0) {
+		text_printf(&answer, "ok x87 sse%s%s", have & HAVE_AVX ? " avx" : "",
 			    have & HAVE_AVX512F ? " avx512 opmask" : "");
+		if (holes > 0)
+			text_printf(&answer, " hole=%lu", holes);
+		text_char(&answer, '\n');
+	}
 
 	memset(&got, 0xee, sizeof(got));
-	__asm__ volatile(LOAD : : "b"(have), "S"(&want) : "memory", "cc");
+	fpu_load(have, &want);
 	return answer.len;
 }

@@ -26,9 +26,9 @@ STUB_CPUS(CPUS);
 
 /* One for each vCPU. The assembly knows the offsets down to vector. */
 struct slot {
-	uint64_t counter; /* 0: by the vCPU */
-	uint32_t command; /* 8: by CPU 0    */
-	uint32_t done;	  /* 12: last command carried out */
+	uint64_t counter;	   /* 0: by the vCPU */
+	uint32_t command;	   /* 8: by CPU 0    */
+	uint32_t done;		   /* 12: last command carried out */
 	uint64_t counter_register; /* 16 */
 	uint64_t general[10];	   /* 24: RBX RSI RBP R8 to R14, as found */
 	uint8_t vector[16][16];	   /* 104 */
@@ -59,46 +59,48 @@ static void count(struct slot *slot)
 	uint64_t done = slot->done;
 
 	/* Vector registers need no clobbers: compiled code here has none. */
-	__asm__ volatile("push %%rbp\n"
-			 "mov %c[general](%%rdi), %%rbx\n"
-			 "mov %c[general]+8(%%rdi), %%rsi\n"
-			 "mov %c[general]+16(%%rdi), %%rbp\n"
-			 "mov %c[general]+24(%%rdi), %%r8\n"
-			 "mov %c[general]+32(%%rdi), %%r9\n"
-			 "mov %c[general]+40(%%rdi), %%r10\n"
-			 "mov %c[general]+48(%%rdi), %%r11\n"
-			 "mov %c[general]+56(%%rdi), %%r12\n"
-			 "mov %c[general]+64(%%rdi), %%r13\n"
-			 "mov %c[general]+72(%%rdi), %%r14\n"
-			 ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
-			 "movups %c[vector]+16*\\n(%%rdi), %%xmm\\n\n"
-			 ".endr\n"
-			 "mov (%%rdi), %%r15\n"
-			 "1: inc %%r15\n"
-			 "incq (%%rdi)\n"
-			 "pause\n"
-			 "cmp %%ecx, 8(%%rdi)\n"
-			 "je 1b\n"
-			 "mov %%r15, 16(%%rdi)\n"
-			 "mov %%rbx, 24(%%rdi)\n"
-			 "mov %%rsi, 32(%%rdi)\n"
-			 "mov %%rbp, 40(%%rdi)\n"
-			 "mov %%r8, 48(%%rdi)\n"
-			 "mov %%r9, 56(%%rdi)\n"
-			 "mov %%r10, 64(%%rdi)\n"
-			 "mov %%r11, 72(%%rdi)\n"
-			 "mov %%r12, 80(%%rdi)\n"
-			 "mov %%r13, 88(%%rdi)\n"
-			 "mov %%r14, 96(%%rdi)\n"
-			 ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
-			 "movups %%xmm\\n, 104+16*\\n(%%rdi)\n"
-			 ".endr\n"
-			 "pop %%rbp\n"
-			 : "+D"(slot), "+c"(done)
-			 : [general] "i"(offsetof(struct slot, want_general)),
-			   [vector] "i"(offsetof(struct slot, want_vector))
-			 : "rbx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc",
-			   "memory");
+	__asm__ volatile(
+		"push %%rbp\n"
+		"mov %c[general](%%rdi), %%rbx\n"
+		"mov %c[general]+8(%%rdi), %%rsi\n"
+		"mov %c[general]+16(%%rdi), %%rbp\n"
+		"mov %c[general]+24(%%rdi), %%r8\n"
+		"mov %c[general]+32(%%rdi), %%r9\n"
+		"mov %c[general]+40(%%rdi), %%r10\n"
+		"mov %c[general]+48(%%rdi), %%r11\n"
+		"mov %c[general]+56(%%rdi), %%r12\n"
+		"mov %c[general]+64(%%rdi), %%r13\n"
+		"mov %c[general]+72(%%rdi), %%r14\n"
+		".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
+		"movups %c[vector]+16*\\n(%%rdi), %%xmm\\n\n"
+		".endr\n"
+		"mov (%%rdi), %%r15\n"
+		"1: inc %%r15\n"
+		"incq (%%rdi)\n"
+		"pause\n"
+		"cmp %%ecx, 8(%%rdi)\n"
+		"je 1b\n"
+		"mov %%r15, 16(%%rdi)\n"
+		"mov %%rbx, 24(%%rdi)\n"
+		"mov %%rsi, 32(%%rdi)\n"
+		"mov %%rbp, 40(%%rdi)\n"
+		"mov %%r8, 48(%%rdi)\n"
+		"mov %%r9, 56(%%rdi)\n"
+		"mov %%r10, 64(%%rdi)\n"
+		"mov %%r11, 72(%%rdi)\n"
+		"mov %%r12, 80(%%rdi)\n"
+		"mov %%r13, 88(%%rdi)\n"
+		"mov %%r14, 96(%%rdi)\n"
+		".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
+		"movups %%xmm\\n, 104+16*\\n(%%rdi)\n"
+		".endr\n"
+		"pop %%rbp\n"
+		: "+D"(slot), "+c"(done)
+		: [general] "i"(offsetof(struct slot, want_general)), [vector] "i"(
+									      offsetof(struct slot,
+										       want_vector))
+		: "rbx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc",
+		  "memory");
 }
 
 static const char *verify(const struct slot *slot)

@@ -72,8 +72,8 @@ size_t stub_serve(const char *request, size_t request_len, char *response, size_
 		 draws > DRAWS_MAX)
 		reason = "bad-request";
 	if (reason != NULL) {
-		text_printf(&answer, "FAIL clone=%lu reason=%s is_clone=%u\n", id->clone_id,
-			    reason, stub_mailbox.is_clone);
+		text_printf(&answer, "FAIL clone=%lu reason=%s is_clone=%u\n", id->clone_id, reason,
+			    stub_mailbox.is_clone);
 		return answer.len;
 	}
 

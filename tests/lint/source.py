@@ -11,11 +11,11 @@ import common  # noqa: E402
 
 LINES_MAX = 500  # 400 is where to stop and think, this is where to stop
 
-# A call that makes a process. clone3 and its like are system calls without a wrapper, so their
-# numbers count too.
+# A call that makes a process. clone3 and its like have no wrapper, so system calls by number count
+# too; one with NULL and 0 makes nothing, it only asks whether the kernel has the call.
 PROCESS_CALL = re.compile(
     r"(?<![\w>.])(?:fork|vfork|_Fork|clone|clone3|posix_spawnp?|popen|system|daemon)\s*\("
-    r"|\b(?:SYS|__NR)_(?:fork|vfork|clone|clone3)\b"
+    r"|call\s*\(\s*(?:SYS|__NR)_(?:fork|vfork|clone|clone3)\b(?!\s*,\s*NULL\s*,\s*0\s*\))"
 )
 # What a library must not do: speak, or end the process.
 LIBRARY_CALL = re.compile(

@@ -99,6 +99,7 @@ int probe_in_child(int (*body)(void *context), void *context)
 	pid = fork();
 	probe_need(pid >= 0, "fork");
 	if (pid == 0) {
+		failures = 0;
 		status = body(context);
 		fflush(stdout);
 		_exit(status ? status : probe_result());

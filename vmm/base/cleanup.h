@@ -42,11 +42,11 @@ static inline void cleanup_free(void *pointer)
 #define _cleanup_free_	__attribute__((cleanup(cleanup_free)))
 
 /* Take a pointer out of its variable: the caller owns what it points to now. */
-#define ptr_steal(variable)                           \
-	({                                            \
-		__typeof__(variable) taken = (variable); \
-		(variable) = NULL;                    \
-		taken;                                \
+#define ptr_steal(variable)                                \
+	({                                                 \
+		__typeof__(variable) stolen_ = (variable); \
+		(variable) = NULL;                         \
+		stolen_;                                   \
 	})
 
 #endif

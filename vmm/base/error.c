@@ -47,21 +47,20 @@ int error_set_errno(struct error *error, int code, const char *format, ...)
 	return -code;
 }
 
-int error_prefix(struct error *error, const char *format, ...)
+void error_prefix(struct error *error, const char *format, ...)
 {
 	char old[ERROR_TEXT_SIZE];
 	va_list args;
 	size_t used;
 
 	if (!error)
-		return 0;
+		return;
 	memcpy(old, error->text, sizeof(old));
 	va_start(args, format);
 	set_va(error, error->code, format, args);
 	va_end(args);
 	used = strlen(error->text);
 	snprintf(error->text + used, sizeof(error->text) - used, ": %s", old);
-	return -error->code;
 }
 
 void error_clear(struct error *error)

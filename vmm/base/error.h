@@ -26,8 +26,8 @@ int error_set(struct error *error, int code, const char *format, ...)
 int error_set_errno(struct error *error, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Put a formatted prefix and ": " before the text that is there. Returns -error->code. */
-int error_prefix(struct error *error, const char *format, ...)
+/* Put a formatted prefix and ": " before the text that is there. error may be NULL. */
+void error_prefix(struct error *error, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* No error. */

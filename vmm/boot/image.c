@@ -106,5 +106,7 @@ int image_load(const char *path, const struct guest_ram *ram, struct image *ret,
 			rc = error_set(error, ENOEXEC,
 				       "not an ELF file (a flat binary's name must end in .bin)");
 	}
-	return rc < 0 ? error_prefix(error, "guest image %s", path) : 0;
+	if (rc < 0)
+		error_prefix(error, "guest image %s", path);
+	return rc;
 }

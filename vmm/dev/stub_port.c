@@ -59,11 +59,12 @@ static int booted(struct stub_port *port, uint32_t value, struct error *error)
 	if (rc < 0)
 		return rc;
 	port->mailbox = value;
-	port->request = box.request_gpa;
+	/* An area without bytes may be anywhere; here it gets an address that is one. */
+	port->request = box.request_capacity ? box.request_gpa : value;
 	port->request_capacity = box.request_capacity;
-	port->response = box.response_gpa;
+	port->response = box.response_capacity ? box.response_gpa : value;
 	port->response_capacity = box.response_capacity;
-	port->console = box.console_gpa;
+	port->console = box.console_capacity ? box.console_gpa : value;
 	port->console_capacity = box.console_capacity;
 	port->phase = STUB_SETUP;
 	return PORT_CONTINUE;

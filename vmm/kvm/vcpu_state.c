@@ -75,16 +75,17 @@ static int set_xsave(int fd, const struct kvm_host *host, const struct vcpu_stat
 	return ioctl(fd, KVM_SET_XSAVE, state->xsave); /* takes the larger area too */
 }
 
-#define ACCESSORS(field, GET, SET)                                                              \
-	static int get_##field(int fd, const struct kvm_host *host, struct vcpu_state *state)   \
-	{                                                                                       \
-		(void)host;                                                                     \
-		return ioctl(fd, GET, &state->field);                                           \
-	}                                                                                       \
-	static int set_##field(int fd, const struct kvm_host *host, const struct vcpu_state *state) \
-	{                                                                                       \
-		(void)host;                                                                     \
-		return ioctl(fd, SET, &state->field);                                           \
+#define ACCESSORS(field, GET, SET)                                                            \
+	static int get_##field(int fd, const struct kvm_host *host, struct vcpu_state *state) \
+	{                                                                                     \
+		(void)host;                                                                   \
+		return ioctl(fd, GET, &state->field);                                         \
+	}                                                                                     \
+	static int set_##field(int fd, const struct kvm_host *host,                           \
+			       const struct vcpu_state *state)                                \
+	{                                                                                     \
+		(void)host;                                                                   \
+		return ioctl(fd, SET, &state->field);                                         \
 	}
 
 ACCESSORS(regs, KVM_GET_REGS, KVM_SET_REGS)
@@ -162,8 +163,8 @@ int vcpu_state_capture(const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
 					       vcpu->index);
 	}
 	state->cr8 = vcpu->run->cr8;
-	if (host->has_tsc_offset && tsc_offset_attr(vcpu, KVM_GET_DEVICE_ATTR,
-						    &state->tsc_offset) < 0)
+	if (host->has_tsc_offset &&
+	    tsc_offset_attr(vcpu, KVM_GET_DEVICE_ATTR, &state->tsc_offset) < 0)
 		return error_set_errno(error, errno, "read TSC offset of vCPU %u", vcpu->index);
 	state->host_tsc = host_tsc();
 	return msr_read_all(vcpu, host, &state->msrs, &state->msrs_refused, error);
@@ -182,9 +183,9 @@ static bool same(size_t item, const struct vcpu_state *a, const struct vcpu_stat
 {
 	if (item == ITEM_XSAVE)
 		return memcmp(a->xsave, b->xsave, host->xsave_size) == 0;
-	return items[item].size && memcmp((const char *)a + items[item].offset,
-					  (const char *)b + items[item].offset,
-					  items[item].size) == 0;
+	return items[item].size &&
+	       memcmp((const char *)a + items[item].offset, (const char *)b + items[item].offset,
+		      items[item].size) == 0;
 }
 
 /* The MSRs of a rehearsed vCPU against the template's. */
@@ -281,10 +282,9 @@ int vcpu_plan_make(struct vcpu_plan *plan, const struct vcpu_state *state,
 		rc = rehearse(plan, state, scratch, vm, host, error);
 	if (rc < 0) {
 		vcpu_plan_done(plan);
-		return error_prefix(error, "vCPU %u cannot be restored on this host",
-				    scratch->index);
+		error_prefix(error, "vCPU %u cannot be restored on this host", scratch->index);
 	}
-	return 0;
+	return rc;
 }
 
 void vcpu_plan_done(struct vcpu_plan *plan)

@@ -92,8 +92,10 @@ int machine_freeze(struct machine *machine, struct error *error)
 		rc = rehearse(machine, error);
 	if (rc == 0)
 		rc = settle_memory(machine, error);
-	if (rc < 0)
-		return error_prefix(error, "freeze");
+	if (rc < 0) {
+		error_prefix(error, "freeze");
+		return rc;
+	}
 	machine->progress = PROGRESS_WAITING;
 	machine->is_frozen = true;
 	return 0;

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* clone_storm: its phases. See storm.h. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bench/storm/plots.h"
+#include "bench/storm/storm.h"
+
+static int drive(const struct storm_options *options, struct storm_result *result)
+{
+	struct storm_server server;
+	int rc;
+
+	if (options->socket)
+		return storm_drive(options, options->socket, result);
+	if (storm_server_start(options, &server) < 0)
+		return -1;
+	rc = storm_drive(options, server.socket, result);
+	return storm_server_stop(&server) < 0 ? -1 : rc;
+}
+
+static int report(const struct storm_options *options, struct storm_result *result)
+{
+	int rc = 0;
+
+	/* With JSON on standard output a table there would only be in the way. */
+	if (!options->json || options->json[0] != '-' || options->json[1])
+		storm_report_table(options, result);
+	if (options->json) {
+		json_t *root = storm_report_json(options, result);
+
+		rc = storm_write_json(options->json, root);
+		json_decref(root);
+	}
+	if (options->html && storm_write_html(options, result) < 0)
+		rc = -1;
+	return rc;
+}
+
+static void release(struct storm_result *result)
+{
+	samples_done(&result->latency);
+	for (size_t stage = 0; stage < STORM_STAGES; stage++)
+		samples_done(&result->stages[stage]);
+	json_decref(result->floor);
+}
+
+int main(int argc, char **argv)
+{
+	struct storm_result result = {0};
+	struct storm_options options;
+	int rc;
+
+	storm_options_parse(argc, argv, &options);
+	if (options.html && !plots_available())
+		return EXIT_FAILURE;
+	signal(SIGPIPE, SIG_IGN);
+	host_record_take(&result.host);
+	if (options.floor) {
+		/* Before the server starts: its anchor would help the floor too. */
+		result.floor = storm_floor_run(&options);
+		if (!result.floor)
+			return EXIT_FAILURE;
+	}
+	rc = drive(&options, &result);
+	if (rc == 0 || result.ok || result.failures.total)
+		rc = report(&options, &result) < 0 ? -1 : rc;
+	if (result.failures.total)
+		rc = -1;
+	release(&result);
+	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

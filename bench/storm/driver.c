@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* The rounds of a storm: the timed one, and one to look at living clones when that had none. */
+#include <stdio.h>
+
+#include "bench/storm/engine.h"
+#include "bench/storm/link.h"
+
+#define MEMORY_CLONES 100 /* kept alive to be looked at, when the timed round keeps none */
+
+static int run_rounds(const struct storm_options *options, struct forkvm_client *client,
+		      struct checker *checker, struct storm_result *result)
+{
+	const struct round timed = {
+		.options = options,
+		.label = "clones",
+		.count = options->count,
+		.concurrency = options->concurrency,
+		.rate = options->rate,
+		.alive = options->alive,
+		.timed = true,
+	};
+	const struct round memory = {
+		.options = options,
+		.label = "memory of living clones",
+		.count = options->count < MEMORY_CLONES ? options->count : MEMORY_CLONES,
+		.concurrency = 2,
+		.alive = true,
+	};
+	int rc = engine_run(client, &timed, checker, result);
+
+	if (rc == 0 && !options->alive)
+		rc = engine_run(client, &memory, checker, result);
+	return rc;
+}
+
+int storm_drive(const struct storm_options *options, const char *socket,
+		struct storm_result *result)
+{
+	struct checker checker = {
+		.stub = options->stub,
+		.request = options->request,
+		.request_len = options->request_len,
+	};
+	struct forkvm_client *client;
+	size_t repeated;
+	int rc;
+
+	if (link_open(socket, &client) < 0)
+		return -1;
+	samples_reserve(&checker.once, 3 * options->count);
+	rc = run_rounds(options, client, &checker, result);
+	repeated = check_repeated(&checker);
+	for (size_t i = 0; i < repeated; i++)
+		storm_fail(&result->failures,
+			   "showed an identity or a draw that another had shown");
+	samples_done(&checker.once);
+	link_close(client);
+	return rc;
+}

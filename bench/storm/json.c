@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* The report for programs. METHOD.md says what each figure means. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/storm/storm.h"
+#include "forkvm_version.h"
+
+const char *const storm_stage_names[] = {"request", "fork",  "setup",	 "vm",	"memslots",
+					 "vcpus",   "state", "lockdown", "run", "answer"};
+
+_Static_assert(sizeof(storm_stage_names) / sizeof(storm_stage_names[0]) == STORM_STAGES,
+	       "one name a stage");
+
+static json_t *summary_json(const struct summary *summary)
+{
+	return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "p50", summary->p50, "p90", summary->p90,
+			 "p99", summary->p99, "p999", summary->p999, "max", summary->max, "mean",
+			 summary->mean);
+}
+
+static json_t *config_json(const struct storm_options *options)
+{
+	char mode[96];
+
+	storm_describe_mode(options, mode, sizeof(mode));
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:I, s:b}", "command",
+			 options->command, "mode", mode, "stub", options->stub, "mem_mib",
+			 (json_int_t)options->mem_mib, "populate_mib",
+			 (json_int_t)options->populate_mib, "cpus", (json_int_t)options->cpus,
+			 "count", (json_int_t)options->count, "concurrency",
+			 (json_int_t)options->concurrency, "rate", options->rate, "alive",
+			 options->alive, "request_bytes", (json_int_t)options->request_len,
+			 "own_server", options->socket == NULL);
+}
+
+/* (after - before) / alive, in KiB; null where the kernel does not count that. */
+static json_t *growth(long before, long after, size_t alive)
+{
+	if (before < 0 || after < 0 || alive == 0)
+		return json_null();
+	return json_real((double)(after - before) / (double)alive);
+}
+
+static json_t *memory_json(const struct storm_memory *memory)
+{
+	const struct host_memory *before = &memory->before, *peak = &memory->peak;
+	json_t *object = json_object(), *curve = json_array();
+
+	json_object_set_new(object, "clones", json_integer((json_int_t)memory->alive));
+	json_object_set_new(object, "sampled", json_integer((json_int_t)memory->sampled));
+	json_object_set_new(object, "private_kib_per_clone", json_real(memory->private));
+	json_object_set_new(object, "private_dirty_kib_per_clone",
+			    json_real(memory->private_dirty));
+	json_object_set_new(object, "pss_kib_per_clone", json_real(memory->pss));
+	json_object_set_new(object, "rss_kib_per_clone", json_real(memory->rss));
+	json_object_set_new(object, "page_tables_kib_per_clone", json_real(memory->page_tables));
+	/* What is taken from MemAvailable, so the other way round. */
+	json_object_set_new(object, "available_kib_per_clone",
+			    growth(peak->available, before->available, memory->alive));
+	json_object_set_new(object, "slab_kib_per_clone",
+			    growth(before->slab, peak->slab, memory->alive));
+	json_object_set_new(object, "host_page_tables_kib_per_clone",
+			    growth(before->page_tables, peak->page_tables, memory->alive));
+	json_object_set_new(object, "sec_page_tables_kib_per_clone",
+			    growth(before->sec_page_tables, peak->sec_page_tables, memory->alive));
+	json_object_set_new(object, "vmalloc_kib_per_clone",
+			    growth(before->vmalloc, peak->vmalloc, memory->alive));
+	json_object_set_new(object, "kernel_stack_kib_per_clone",
+			    growth(before->kernel_stack, peak->kernel_stack, memory->alive));
+	json_object_set_new(object, "percpu_kib_per_clone",
+			    growth(before->percpu, peak->percpu, memory->alive));
+	json_object_set_new(object, "anonymous_kib_per_clone",
+			    growth(before->anonymous, peak->anonymous, memory->alive));
+	json_object_set_new(object, "shmem_kib_per_clone",
+			    growth(before->shmem, peak->shmem, memory->alive));
+	for (size_t i = 0; i < memory->curve_count; i++)
+		json_array_append_new(curve,
+				      json_pack("{s:I, s:I}", "clones",
+						(json_int_t)memory->curve[i].alive, "available_kib",
+						(json_int_t)memory->curve[i].available_kib));
+	json_object_set_new(object, "curve", curve);
+	return object;
+}
+
+static json_t *failures_json(const struct storm_failures *failures)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < failures->kinds; i++)
+		json_object_set_new(object, failures->reasons[i].text,
+				    json_integer((json_int_t)failures->reasons[i].count));
+	return object;
+}
+
+static json_t *ratios_json(const json_t *floor, double p50)
+{
+	static const char *const variants[] = {"plain", "lean"};
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
+		double base = storm_floor_number(json_object_get(floor, variants[i]), "latency_us",
+						 "p50");
+
+		if (base > 0)
+			json_object_set_new(object, variants[i], json_real(p50 / base));
+	}
+	return object;
+}
+
+json_t *storm_report_json(const struct storm_options *options, struct storm_result *result)
+{
+	struct summary latency = samples_summarise(&result->latency, 1000);
+	json_t *root = json_object(), *stages = json_object(), *details = json_object();
+
+	for (size_t stage = 0; stage < STORM_STAGES; stage++) {
+		struct summary summary = samples_summarise(&result->stages[stage], 1000);
+
+		json_object_set_new(stages, storm_stage_names[stage], json_real(summary.p50));
+		json_object_set_new(details, storm_stage_names[stage], summary_json(&summary));
+	}
+	json_object_set_new(root, "version", json_string(FORKVM_VERSION));
+	json_object_set_new(root, "config", config_json(options));
+	json_object_set_new(root, "ok", json_integer((json_int_t)result->ok));
+	json_object_set_new(root, "failed", json_integer((json_int_t)result->failures.total));
+	json_object_set_new(root, "failures", failures_json(&result->failures));
+	json_object_set_new(root, "seconds", json_real(result->seconds));
+	json_object_set_new(root, "clones_per_s", json_real(result->clones_per_s));
+	json_object_set_new(root, "clones_per_s_per_core",
+			    result->host.cpus ? json_real(result->clones_per_s / result->host.cpus)
+					      : json_null());
+	json_object_set_new(root, "teardown_per_s",
+			    result->teardown_per_s > 0 ? json_real(result->teardown_per_s)
+						       : json_null());
+	json_object_set_new(root, "latency_us", summary_json(&latency));
+	json_object_set_new(root, "stages_us", stages);
+	json_object_set_new(root, "stages_detail_us", details);
+	json_object_set_new(root, "memory", memory_json(&result->memory));
+	if (result->floor) {
+		json_object_set(root, "floor", result->floor);
+		json_object_set_new(root, "p50_to_floor", ratios_json(result->floor, latency.p50));
+	}
+	json_object_set_new(root, "host", host_record_json(&result->host));
+	return root;
+}
+
+int storm_write_json(const char *path, const json_t *report)
+{
+	const size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(6);
+	int rc;
+
+	errno = 0;
+	if (strcmp(path, "-") == 0) {
+		rc = json_dumpf(report, stdout, flags);
+		putchar('\n');
+		if (fflush(stdout) != 0)
+			rc = -1;
+	} else {
+		rc = json_dump_file(report, path, flags);
+	}
+	if (rc != 0)
+		fprintf(stderr, "clone_storm: write %s: %s\n", path,
+			errno ? strerror(errno) : "failed");
+	return rc;
+}

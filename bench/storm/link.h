@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server as the engine sees it: requests out, ends in. A thin layer over the client library.
+ */
+#ifndef FORKVM_BENCH_STORM_LINK_H
+#define FORKVM_BENCH_STORM_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bench/storm/storm.h"
+
+struct forkvm_client;
+
+/* A clone has ended, or could not be made. */
+struct link_event {
+	uint64_t tag;
+	bool done;		      /* it ended as it should: done, status 0             */
+	char text[STORM_REASON_SIZE]; /* otherwise, why                                    */
+	uint64_t at_ns[STORM_ANSWER]; /* the moments at which its stages ended, in order   */
+};
+
+/* Connect. 0, or -1 after saying why on stderr. */
+int link_open(const char *socket, struct forkvm_client **ret);
+void link_close(struct forkvm_client *client);
+
+/* What to wait on for events. */
+int link_fd(const struct forkvm_client *client);
+
+/*
+ * Ask for a clone that answers to answer_fd; alive: it lives on until the other end of that is
+ * closed. 0, -EAGAIN when the server has to catch up first, or -errno.
+ */
+int link_clone(struct forkvm_client *client, uint64_t tag, int answer_fd, bool alive,
+	       const char *request, size_t request_len);
+
+/* The next event: 1, 0 when there is none now, or -errno. */
+int link_next(struct forkvm_client *client, struct link_event *ret);
+
+#endif

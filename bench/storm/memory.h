@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What living clones cost: of the host's memory as a whole, kernel memory included, and of each.
+ */
+#ifndef FORKVM_BENCH_STORM_MEMORY_H
+#define FORKVM_BENCH_STORM_MEMORY_H
+
+#include "bench/storm/storm.h"
+
+/* Before the first clone, with the client's own buffers in place. */
+void memory_start(struct storm_memory *memory);
+
+/* Note the host's memory while that many clones are alive. */
+void memory_curve_point(struct storm_memory *memory, size_t alive);
+
+/* All clones are alive and have answered: look at the host, and at up to 200 of them. */
+void memory_sample(struct storm_memory *memory, const pid_t *pids, size_t count);
+
+#endif

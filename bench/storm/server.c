@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* A server of clone_storm's own: started before the storm, stopped after it. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/storm/storm.h"
+
+#define READY_TIMEOUT_MS 120000 /* a template with a lot to populate takes its time */
+#define STOP_TIMEOUT_MS	 30000
+#define READY_FD	 3 /* what the server's end of the pipe is called there */
+
+/* The server's last words, for when something went wrong. */
+static void show_log(const struct storm_server *server)
+{
+	char line[512];
+	FILE *log = fopen(server->log, "re");
+
+	while (log && fgets(line, sizeof(line), log))
+		fprintf(stderr, "  server: %s", line);
+	if (log)
+		fclose(log);
+}
+
+/* In the child: become the server. */
+static _Noreturn void become_server(const struct storm_options *options,
+				    const struct storm_server *server, const char *program,
+				    int ready_fd, pid_t parent)
+{
+	char mem[32], cpus[32], args[64], ready[16];
+	int log = open(server->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	/* A clone_storm that is killed must not leave a server behind. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(1);
+	snprintf(mem, sizeof(mem), "%llu", (unsigned long long)options->mem_mib);
+	snprintf(cpus, sizeof(cpus), "%u", options->cpus);
+	snprintf(args, sizeof(args), "populate=%llu", (unsigned long long)options->populate_mib);
+	snprintf(ready, sizeof(ready), "%d", READY_FD);
+	if (log < 0 || dup2(log, STDERR_FILENO) < 0 || dup2(log, STDOUT_FILENO) < 0 ||
+	    dup2(ready_fd, READY_FD) < 0)
+		_exit(127);
+	if (ready_fd == READY_FD)
+		fcntl(READY_FD, F_SETFD, 0); /* dup2 onto itself left it close-on-exec */
+	execl(program, program, "serve", "--stub", options->stub_path, "--mem", mem, "--cpus", cpus,
+	      "--args", args, "--socket", server->socket, "--ready-fd", ready, (char *)NULL);
+	dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
+	_exit(127);
+}
+
+/* The server writes a line to its end when it serves, or closes it by ending. */
+static int await_ready(int fd)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+	char byte;
+	int rc;
+
+	do
+		rc = poll(&poll_fd, 1, READY_TIMEOUT_MS);
+	while (rc < 0 && errno == EINTR);
+	if (rc == 0) {
+		fprintf(stderr, "clone_storm: the server is not ready after %d s\n",
+			READY_TIMEOUT_MS / 1000);
+		return -1;
+	}
+	if (rc < 0 || read(fd, &byte, 1) != 1) {
+		fprintf(stderr, "clone_storm: the server ended before it was ready\n");
+		return -1;
+	}
+	return 0;
+}
+
+static int make_folder(struct storm_server *ret)
+{
+	snprintf(ret->folder, sizeof(ret->folder), "/tmp/clone_storm.XXXXXX");
+	if (!mkdtemp(ret->folder)) {
+		fprintf(stderr, "clone_storm: %s: %s\n", ret->folder, strerror(errno));
+		return -1;
+	}
+	snprintf(ret->socket, sizeof(ret->socket), "%s/socket", ret->folder);
+	snprintf(ret->log, sizeof(ret->log), "%s/log", ret->folder);
+	return 0;
+}
+
+static void remove_folder(const struct storm_server *server)
+{
+	unlink(server->socket);
+	unlink(server->log);
+	rmdir(server->folder);
+}
+
+int storm_server_start(const struct storm_options *options, struct storm_server *ret)
+{
+	char program[STUB_PATH_SIZE];
+	pid_t self = getpid();
+	int ready[2], rc;
+
+	*ret = (struct storm_server){.pid = -1};
+	if (program_find("forkvm", program) < 0) {
+		fprintf(stderr, "clone_storm: no program forkvm beside this one; name a running "
+				"server with --socket\n");
+		return -1;
+	}
+	if (make_folder(ret) < 0)
+		return -1;
+	if (pipe2(ready, O_CLOEXEC) < 0) {
+		fprintf(stderr, "clone_storm: pipe: %s\n", strerror(errno));
+		remove_folder(ret);
+		return -1;
+	}
+	ret->pid = fork();
+	if (ret->pid == 0)
+		become_server(options, ret, program, ready[1], self);
+	close(ready[1]);
+	if (ret->pid < 0)
+		fprintf(stderr, "clone_storm: fork: %s\n", strerror(errno));
+	rc = ret->pid < 0 ? -1 : await_ready(ready[0]);
+	close(ready[0]);
+	if (rc < 0) {
+		show_log(ret);
+		if (ret->pid > 0) {
+			kill(ret->pid, SIGKILL);
+			waitpid(ret->pid, NULL, 0);
+		}
+		remove_folder(ret);
+	}
+	return rc;
+}
+
+int storm_server_stop(struct storm_server *server)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+	int status = 0, waited_ms = 0;
+	pid_t ended = 0;
+
+	kill(server->pid, SIGTERM);
+	while (ended == 0 && waited_ms < STOP_TIMEOUT_MS) {
+		ended = waitpid(server->pid, &status, WNOHANG);
+		if (ended == 0)
+			nanosleep(&pause, NULL);
+		waited_ms += 10;
+	}
+	if (ended == 0) {
+		fprintf(stderr, "clone_storm: the server did not end within %d s: killed\n",
+			STOP_TIMEOUT_MS / 1000);
+		kill(server->pid, SIGKILL);
+		waitpid(server->pid, NULL, 0);
+		status = 1;
+	}
+	if (status != 0) {
+		fprintf(stderr, "clone_storm: the server ended with status %#x\n",
+			(unsigned int)status);
+		show_log(server);
+	}
+	remove_folder(server);
+	return status == 0 ? 0 : -1;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* The report for people. */
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/storm/storm.h"
+
+static const char *const variants[] = {"plain", "lean"};
+
+static const json_t *variant(const struct storm_result *result, size_t which)
+{
+	return json_object_get(result->floor, variants[which]);
+}
+
+static void print_head(const struct storm_options *options, const struct storm_result *result)
+{
+	char mode[96];
+
+	storm_describe_mode(options, mode, sizeof(mode));
+	printf("\n%s, %llu MiB, %llu MiB populated, %u vCPU%s; %s%s\n", options->stub,
+	       (unsigned long long)options->mem_mib, (unsigned long long)options->populate_mib,
+	       options->cpus, options->cpus == 1 ? "" : "s", mode,
+	       options->socket ? "; server given" : "");
+	printf("  verified   %zu of %zu clones in %.3f s; %zu failed\n", result->ok, options->count,
+	       result->seconds, result->failures.total);
+	for (size_t i = 0; i < result->failures.kinds; i++)
+		printf("             %zu times: %s\n", result->failures.reasons[i].count,
+		       result->failures.reasons[i].text);
+	printf("  rate       %.0f clones a second", result->clones_per_s);
+	if (result->host.cpus)
+		printf(", %.0f a core (%d)", result->clones_per_s / result->host.cpus,
+		       result->host.cpus);
+	if (result->teardown_per_s > 0)
+		printf("; teardown %.0f a second", result->teardown_per_s);
+	printf("\n");
+}
+
+static void print_floor_row(const char *name, const json_t *figures)
+{
+	static const char *const keys[] = {"p50", "p90", "p99", "p999", "max"};
+
+	printf("  floor %-6s", name);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		printf(" %9.1f", storm_floor_number(figures, "latency_us", keys[i]));
+	printf("\n");
+}
+
+static void print_latency(struct storm_result *result)
+{
+	struct summary latency = samples_summarise(&result->latency, 1000);
+
+	printf("\n%-14s %9s %9s %9s %9s %9s   microseconds, send to verified answer\n", "latency",
+	       "p50", "p90", "p99", "p99.9", "max");
+	printf("  %-12s %9.1f %9.1f %9.1f %9.1f %9.1f\n", "forkvm", latency.p50, latency.p90,
+	       latency.p99, latency.p999, latency.max);
+	if (!result->floor)
+		return;
+	for (size_t i = 0; i < 2; i++)
+		print_floor_row(variants[i], variant(result, i));
+	for (size_t i = 0; i < 2; i++) {
+		double base = storm_floor_number(variant(result, i), "latency_us", "p50");
+
+		if (base > 0)
+			printf("  p50 is %.2f times floor's, %s\n", latency.p50 / base,
+			       variants[i]);
+	}
+}
+
+/* Stages that floor has not (request, setup, lockdown) show a dash there. */
+static void print_stages(struct storm_result *result)
+{
+	printf("\n%-14s %9s %9s %9s", "stages", "p50", "p90", "p99");
+	if (result->floor)
+		printf("   floor p50: plain      lean");
+	printf("\n");
+	for (size_t stage = 0; stage < STORM_STAGES; stage++) {
+		struct summary summary = samples_summarise(&result->stages[stage], 1000);
+
+		printf("  %-12s %9.1f %9.1f %9.1f", storm_stage_names[stage], summary.p50,
+		       summary.p90, summary.p99);
+		for (size_t i = 0; result->floor && i < 2; i++) {
+			double base = storm_floor_number(variant(result, i), "stages_us",
+							 storm_stage_names[stage]);
+
+			if (base > 0)
+				printf(i ? " %9.1f" : "          %9.1f", base);
+			else
+				printf(i ? " %9s" : "          %9s", "-");
+		}
+		printf("\n");
+	}
+}
+
+/* One KiB-a-clone figure of the host's memory. */
+static void print_growth(const char *name, long before, long after, size_t alive)
+{
+	if (before >= 0 && after >= 0)
+		printf("  %-22s %9.1f\n", name, (double)(after - before) / (double)alive);
+}
+
+static void print_memory(const struct storm_memory *memory)
+{
+	const struct host_memory *before = &memory->before, *peak = &memory->peak;
+
+	if (memory->alive == 0 || memory->sampled == 0)
+		return;
+	printf("\n%-24s %9s   with %zu alive; the first five: mean of %zu clones\n", "memory",
+	       "KiB each", memory->alive, memory->sampled);
+	printf("  %-22s %9.1f\n", "private", memory->private);
+	printf("  %-22s %9.1f\n", "  of it dirty", memory->private_dirty);
+	printf("  %-22s %9.1f\n", "PSS", memory->pss);
+	printf("  %-22s %9.1f\n", "RSS (shared counted)", memory->rss);
+	printf("  %-22s %9.1f\n", "page tables", memory->page_tables);
+	/* Taken from MemAvailable: so the other way round. */
+	print_growth("of MemAvailable, in all", peak->available, before->available, memory->alive);
+	print_growth("  slab", before->slab, peak->slab, memory->alive);
+	print_growth("  page tables", before->page_tables, peak->page_tables, memory->alive);
+	print_growth("  KVM's page tables", before->sec_page_tables, peak->sec_page_tables,
+		     memory->alive);
+	print_growth("  vmalloc", before->vmalloc, peak->vmalloc, memory->alive);
+	print_growth("  kernel stacks", before->kernel_stack, peak->kernel_stack, memory->alive);
+	print_growth("  per-CPU", before->percpu, peak->percpu, memory->alive);
+	print_growth("  anonymous", before->anonymous, peak->anonymous, memory->alive);
+	print_growth("  shared memory files", before->shmem, peak->shmem, memory->alive);
+}
+
+static void print_host(const struct host_record *host)
+{
+	char hz[16] = "unknown";
+
+	if (host->hz)
+		snprintf(hz, sizeof(hz), "%d", host->hz);
+	printf("\nhost\n");
+	printf("  Linux %s, HZ %s; %s, %s paging, nx_huge_pages %s\n", host->kernel, hz,
+	       host->kvm_module, host->paging, host->nx_huge_pages);
+	printf("  %s, %d CPUs, %ld MiB; clock source %s\n", host->cpu, host->cpus, host->memory_mib,
+	       host->clocksource);
+	printf("  huge pages %s (shared memory: %s); cgroup %s; overcommit %s; %ld files\n",
+	       host->thp, host->thp_shmem, host->cgroup, host->overcommit, host->max_files);
+}
+
+void storm_report_table(const struct storm_options *options, struct storm_result *result)
+{
+	print_head(options, result);
+	print_latency(result);
+	print_stages(result);
+	print_memory(&result->memory);
+	print_host(&result->host);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The client library: ask a forkvm server for clones, from C.
+ *
+ * A connection carries many requests at once. Each is sent with a tag; what becomes of it comes back
+ * as events with that tag, in any order. A program that wants one thing at a time sends and then
+ * waits; one that wants thousands polls forkvm_client_fd() and takes events as they come.
+ *
+ * Functions return 0 or more on success and -errno on failure, with words in *error (which may be
+ * NULL). A connection belongs to one thread at a time. After -EPIPE, -ECONNRESET or -EPROTO it is
+ * of no more use than to be closed.
+ */
+#ifndef FORKVM_FORKSERVER_CLIENT_FORKVM_CLIENT_H
+#define FORKVM_FORKSERVER_CLIENT_FORKVM_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "forkserver/proto/protocol.h"
+#include "vmm/base/error.h"
+
+struct forkvm_client;
+
+/* What the server says of itself first. */
+struct forkvm_greeting {
+	char version[32];
+	char name[64];
+	int protocol;
+	pid_t pid;
+	size_t max_request; /* bytes of a request that its guest takes */
+};
+
+/* A clone to be made. All zeros, with both descriptors -1, is the plainest there is. */
+struct forkvm_clone_spec {
+	uint64_t tag;	     /* yours; at most INT64_MAX; comes back in its events          */
+	const void *request; /* the bytes that the guest gets; not kept                     */
+	size_t request_len;
+	int answer_fd;	/* where the guest's answers go; -1: nowhere. Stays yours; may be   */
+			/* closed after sending                                             */
+	int console_fd; /* the same for the guest's console                                 */
+	bool session;	/* answer_fd is a SOCK_SEQPACKET socket: a packet an answer, and    */
+			/* each packet written to its other end is a further request;       */
+			/* closing that end is the end                                      */
+	bool detach;	/* the clone outlives this connection; there is no ENDED event      */
+	bool progress;	/* a STARTED event too; with detach there is one anyway             */
+	uint64_t timeout_ms; /* 0: the server's own limit */
+};
+
+enum forkvm_event_type {
+	FORKVM_EVENT_STARTED, /* id, pid                               */
+	FORKVM_EVENT_ENDED,   /* id, pid, reason, status, text, stages */
+	FORKVM_EVENT_OK,      /* json: the reply to another request    */
+	FORKVM_EVENT_ERROR,   /* code, text: the request was refused   */
+};
+
+struct forkvm_event {
+	enum forkvm_event_type type;
+	bool has_tag; /* an error without one is about the connection */
+	uint64_t tag;
+	uint64_t id; /* the clone's */
+	pid_t pid;
+	enum forkvm_end reason;
+	uint32_t status;		 /* of FORKVM_END_DONE                       */
+	int code;			 /* a positive errno                         */
+	char text[ERROR_TEXT_SIZE];	 /* what went wrong; "" if nothing           */
+	uint64_t stages_ns[FORKVM_STAGE_COUNT_]; /* CLOCK_MONOTONIC; 0: not reached  */
+	const char *json; /* the whole line; valid until the next call on this connection    */
+};
+
+/*
+ * Connect to the server at path and read its greeting. Errors: -ENOENT, -ECONNREFUSED (no server
+ * there), -EACCES, -ENAMETOOLONG, -EPROTO (not a forkvm server), -EPROTONOSUPPORT, -ETIMEDOUT.
+ */
+int forkvm_client_open(const char *path, struct forkvm_client **ret, struct error *error);
+
+/* Close and free; NULL is fine. Its clones that are not detached end. */
+void forkvm_client_close(struct forkvm_client *client);
+
+/* Readable when events may have come. Only to be polled. */
+int forkvm_client_fd(const struct forkvm_client *client);
+
+/* The server's greeting; valid as long as the connection. */
+const struct forkvm_greeting *forkvm_client_greeting(const struct forkvm_client *client);
+
+/*
+ * Send a request for a clone. Does not wait for the reply; takes in events meanwhile if the server
+ * waits for their being read. -EMSGSIZE: the request has more than FORKVM_PROTOCOL_MAX_REQUEST
+ * bytes (a guest may take less still: then the refusal is an event).
+ */
+int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_spec *spec,
+			struct error *error);
+
+/*
+ * Send another request: op is "list", "stats", "stop", "inspect", "kill" or "hello"; members is
+ * what else the JSON object has (such as "\"id\":7"), or NULL.
+ */
+int forkvm_client_request(struct forkvm_client *client, uint64_t tag, const char *op,
+			  const char *members, struct error *error);
+
+/*
+ * The next event: 1 with *ret filled; 0 when none came within timeout_ms (0: do not wait, -1: wait
+ * for ever).
+ */
+int forkvm_client_next(struct forkvm_client *client, int timeout_ms, struct forkvm_event *ret,
+		       struct error *error);
+
+/*
+ * Send a request and wait for its reply, passing over events of other tags (so not for programs that
+ * have clones under way). A refusal is returned as -code with its text. The reply's line is in
+ * *ret_json until the next call.
+ */
+int forkvm_client_call(struct forkvm_client *client, const char *op, const char *members,
+		       const char **ret_json, struct error *error);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The anchor process.
+ */
+#include "forkserver/server/anchor.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "forkserver/server/fork.h"
+#include "forkserver/server/log.h"
+#include "forkserver/server/sandbox.h"
+#include "forkserver/server/server.h"
+#include "forkserver/server/sys.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/util.h"
+#include "vmm/kvm/anchor.h"
+
+#define RESTART_AFTER_NS (10 * NS_PER_SEC)
+
+static _Noreturn void anchor_run(const struct kvm_host *host, pid_t server_pid, bool locked_down)
+{
+	/* It must not outlive the server, whose kill -9 leaves nothing behind. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != server_pid)
+		_exit(1);
+	/* It needs none but /dev/kvm; least of all the listening socket and its lock. */
+	syscall(SYS_close_range, FD_KVM + 1, ~0u, 0);
+	if (kvm_anchor_hold(host, NULL) < 0)
+		_exit(2);
+	/* One that was started late has the clones' filter, in which it cannot load another. */
+	if (!locked_down)
+		(void)sandbox_enter_idle();
+	for (;;)
+		poll(NULL, 0, -1);
+}
+
+static void on_restart(struct server *server, struct timer *timer)
+{
+	(void)timer;
+	anchor_start(server);
+}
+
+void anchor_init(struct anchor *anchor)
+{
+	*anchor = (struct anchor){
+		.watch.kind = WATCH_ANCHOR,
+		.restart.expire = on_restart,
+		.pidfd = -1,
+	};
+}
+
+/* Keep the pidfd where clones do not copy it. */
+static int move_up(int *fd)
+{
+	int moved = sys_dup_above(*fd, FD_HIGH);
+
+	if (moved < 0)
+		return moved;
+	close(*fd);
+	*fd = moved;
+	return 0;
+}
+
+void anchor_start(struct server *server)
+{
+	struct anchor *anchor = &server->anchor;
+	/* Copied here: the child does not have the server's memory. */
+	const struct kvm_host *host = server->host;
+	const pid_t server_pid = server->pid;
+	const bool locked_down = server->serving;
+	int pidfd = -1;
+	pid_t pid;
+	int rc;
+
+	if (!server->options->anchor || server->stopping)
+		return;
+	pid = fork_process(FORK_DEFAULT_SIGNALS, &pidfd);
+	if (pid == 0)
+		anchor_run(host, server_pid, locked_down);
+	rc = pid < 0 ? (int)pid : move_up(&pidfd);
+	if (rc == 0)
+		rc = server_watch(server, pidfd, &anchor->watch, EPOLLIN);
+	if (rc < 0) {
+		log_warning("cannot start the anchor process, so clones are slower: %s",
+			    strerror(-rc));
+		if (pid > 0) {
+			sys_pidfd_kill(pidfd);
+			close(pidfd);
+		}
+		return;
+	}
+	anchor->pid = pid;
+	anchor->pidfd = pidfd;
+}
+
+void anchor_on_exit(struct server *server)
+{
+	struct anchor *anchor = &server->anchor;
+	siginfo_t info = {0};
+
+	if (sys_wait_pidfd(anchor->pidfd, &info) < 0 || !info.si_pid)
+		return;
+	log_warning("the anchor process %d ended (%s %d): clones are slower until the next one is "
+		    "started in %llu s",
+		    anchor->pid, info.si_code == CLD_EXITED ? "exit status" : "signal",
+		    info.si_status, RESTART_AFTER_NS / NS_PER_SEC);
+	server_unwatch(server, anchor->pidfd);
+	fd_close(&anchor->pidfd);
+	timers_arm(&server->timers, &anchor->restart, server->now_ns + RESTART_AFTER_NS);
+}
+
+void anchor_done(struct anchor *anchor)
+{
+	if (anchor->pidfd < 0)
+		return;
+	/* Reaped by nobody: this process ends next, and its parent's reaper takes over. */
+	sys_pidfd_kill(anchor->pidfd);
+	fd_close(&anchor->pidfd);
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A clone's life, from the fork to its report.
+ *
+ * Theory of operation. All of this is on the path that clients wait for, so it makes few system
+ * calls, allocates nothing and logs nothing. It runs in the server's image but has none of the
+ * server's own memory (private.h) and none of its rights (gate.h): what it needs is in the launch.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "forkserver/server/launch.h"
+#include "forkserver/server/sandbox.h"
+#include "vmm/base/util.h"
+
+struct child {
+	const struct launch *launch;
+	int answer_fd;
+	int console_fd;
+	bool client_left; /* nobody reads the answers any more */
+	struct report report;
+};
+
+/* Wait until fd can be read or written, whatever its flags are. */
+static int wait_for(int fd, short events)
+{
+	struct pollfd pollfd = {.fd = fd, .events = events};
+
+	if (poll(&pollfd, 1, -1) < 0 && errno != EINTR)
+		return -errno;
+	return 0;
+}
+
+/* Write everything to a descriptor that a client gave: it may be of any kind, and non-blocking. */
+static int write_all(int fd, const char *data, size_t len)
+{
+	while (len) {
+		ssize_t written = write(fd, data, len);
+		int rc = 0;
+
+		if (written < 0 && errno == EAGAIN)
+			rc = wait_for(fd, POLLOUT);
+		else if (written < 0 && errno != EINTR)
+			rc = -errno;
+		if (rc < 0)
+			return rc;
+		if (written > 0) {
+			data += written;
+			len -= (size_t)written;
+		}
+	}
+	return 0;
+}
+
+static int send_packet(int fd, const void *data, size_t len)
+{
+	for (;;) {
+		int rc = 0;
+
+		if (send(fd, data, len, MSG_NOSIGNAL) >= 0)
+			return 0;
+		if (errno == EAGAIN)
+			rc = wait_for(fd, POLLOUT);
+		else if (errno != EINTR)
+			rc = -errno;
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static int on_answer(void *ctx, const void *data, size_t len)
+{
+	struct child *child = ctx;
+	int rc = 0;
+
+	if (child->answer_fd >= 0)
+		rc = child->launch->session ? send_packet(child->answer_fd, data, len) :
+					      write_all(child->answer_fd, data, len);
+	child->client_left = rc == -EPIPE || rc == -ECONNRESET;
+	if (!child->report.answered_ns)
+		child->report.answered_ns = now_ns();
+	return rc;
+}
+
+/* A session's next request is the next packet; its client's leaving is the end of it. */
+static int on_park(void *ctx, void *buf, size_t capacity, size_t *ret_len)
+{
+	struct child *child = ctx;
+
+	for (;;) {
+		/* With MSG_TRUNC the kernel tells the packet's own length, kept or not. */
+		ssize_t len = recv(child->answer_fd, buf, capacity, MSG_TRUNC);
+		int rc = 0;
+
+		if (len > 0 && (size_t)len > capacity)
+			return -EMSGSIZE;
+		if (len >= 0) {
+			*ret_len = (size_t)len;
+			return len > 0;
+		}
+		if (errno == ECONNRESET)
+			return 0;
+		if (errno == EAGAIN)
+			rc = wait_for(child->answer_fd, POLLIN);
+		else if (errno != EINTR)
+			rc = -errno;
+		if (rc < 0)
+			return rc;
+	}
+}
+
+/* Console text is for people: a reader that has left is no reason to end the guest. */
+static int on_console(void *ctx, const char *text, size_t len)
+{
+	struct child *child = ctx;
+
+	if (child->console_fd >= 0 && write_all(child->console_fd, text, len) < 0)
+		child->console_fd = -1;
+	return 0;
+}
+
+static void take_signals(const struct launch *launch)
+{
+	/*
+	 * Only with several vCPUs: their threads are kicked by a signal whose handler must be kept,
+	 * so the fork could not reset them all, and the server's own are reset here.
+	 */
+	if (machine_extra_threads(launch->machine)) {
+		signal(SIGTERM, SIG_DFL);
+		signal(SIGINT, SIG_DFL);
+		signal(SIGHUP, SIG_DFL);
+	}
+	if (launch->keep)
+		return;
+	/* A clone must not outlive its server, which is the only one to enforce its limits. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	/* The server may have died before that took effect. */
+	if (getppid() != launch->server_pid)
+		_exit(1);
+}
+
+static void take_descriptors(struct child *child)
+{
+	const struct launch *launch = child->launch;
+	int next = FD_CLONE_OWN;
+
+	/*
+	 * First of all, and without it nothing may be closed: the table is still the server's. What
+	 * is at FD_HIGH and above is not even copied, so this costs the same among 5000 clones.
+	 */
+	if (launch->share_files &&
+	    syscall(SYS_close_range, FD_HIGH, ~0u, CLOSE_RANGE_UNSHARE) < 0)
+		_exit(1);
+	/* The client's descriptors are numbered above all of the server's fixed ones, or -1. */
+	child->answer_fd = -1;
+	child->console_fd = -1;
+	if (launch->answer_fd >= 0)
+		child->answer_fd = dup3(launch->answer_fd, next++, O_CLOEXEC);
+	if (launch->console_fd >= 0)
+		child->console_fd = dup3(launch->console_fd, next++, O_CLOEXEC);
+	/* Not its own: the listening socket, other clients' descriptors, the lock, the RAM's. */
+	syscall(SYS_close_range, next, ~0u, 0);
+}
+
+/* Everything that a clone must have to itself. */
+static int take_identity(const struct launch *launch, struct forkvm_identity *ret_identity,
+			 struct error *error)
+{
+	uint8_t random[FORKVM_GENERATION_ID_SIZE + FORKVM_SEED_SIZE];
+
+	/* Drawn in the child: the server never knows a clone's seed. */
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return error_set_errno(error, errno, "getrandom");
+	ret_identity->clone_id = launch->clone_id;
+	memcpy(ret_identity->generation_id, random, FORKVM_GENERATION_ID_SIZE);
+	memcpy(ret_identity->seed, random + FORKVM_GENERATION_ID_SIZE, FORKVM_SEED_SIZE);
+	ret_identity->wall_clock_ns = clock_ns(CLOCK_REALTIME);
+	explicit_bzero(random, sizeof(random));
+	return 0;
+}
+
+static enum forkvm_end end_of_machine(enum machine_end_reason reason)
+{
+	switch (reason) {
+	case MACHINE_END_DONE:
+		return FORKVM_END_DONE;
+	case MACHINE_END_SHUTDOWN:
+		return FORKVM_END_SHUTDOWN;
+	case MACHINE_END_GUEST_ERROR:
+		return FORKVM_END_GUEST_ERROR;
+	case MACHINE_END_OUT_OF_MEMORY:
+		return FORKVM_END_OUT_OF_MEMORY;
+	case MACHINE_END_HOST_ERROR:
+	case MACHINE_END_COUNT_:
+		break;
+	}
+	return FORKVM_END_HOST_ERROR;
+}
+
+static void run(struct child *child)
+{
+	struct machine_sink sink = {
+		.ctx = child,
+		.answer = on_answer,
+		.park = child->launch->session ? on_park : NULL,
+		.console = child->console_fd >= 0 ? on_console : NULL,
+	};
+	struct report *report = &child->report;
+	struct machine_end end;
+
+	machine_run(child->launch->machine, &sink, &end);
+	report->end = (uint32_t)end_of_machine(end.reason);
+	report->status = end.status;
+	report->error = end.error;
+	if (child->client_left) {
+		report->end = FORKVM_END_KILLED;
+		error_set(&report->error, EPIPE, "its client closed the answer descriptor");
+	}
+}
+
+/* Thaw, lock down, run. */
+static void live(struct child *child)
+{
+	const struct launch *launch = child->launch;
+	struct machine *machine = launch->machine;
+	struct report *report = &child->report;
+	struct forkvm_identity identity;
+	int rc;
+
+	rc = take_identity(launch, &identity, &report->error);
+	if (rc == 0)
+		rc = machine_thaw(machine, &identity, launch->request, launch->request_len,
+				  &report->stages, &report->error);
+	explicit_bzero(&identity, sizeof(identity));
+	/*
+	 * Most was locked down by the fork itself: a clone has no gate. What is left are the threads
+	 * of a guest with several vCPUs: now they exist, no more may be made.
+	 */
+	if (rc == 0 && machine_extra_threads(machine))
+		rc = sandbox_seal_threads(&report->error);
+	if (rc == 0) {
+		run(child);
+		return;
+	}
+	report->end = rc == -ENOMEM ? FORKVM_END_OUT_OF_MEMORY : FORKVM_END_HOST_ERROR;
+}
+
+_Noreturn void child_run(const struct launch *launch)
+{
+	struct child child = {
+		.launch = launch,
+		.report = {
+			.magic = REPORT_MAGIC,
+			.clone_id = launch->clone_id,
+			.place = launch->place,
+			.child_ns = now_ns(),
+		},
+	};
+
+	take_descriptors(&child);
+	take_signals(launch);
+	live(&child);
+	child.report.ended_ns = now_ns();
+	/* A server that is gone cannot be told. The kernel tells the living one who sent it. */
+	(void)send_packet(FD_REPORT, &child.report, sizeof(child.report));
+	_exit(0);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server's record of a clone, from its fork to the word of its end.
+ */
+#ifndef FORKVM_FORKSERVER_SERVER_CLONE_H
+#define FORKVM_FORKSERVER_SERVER_CLONE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "forkserver/proto/request.h"
+#include "forkserver/server/launch.h"
+#include "forkserver/server/list.h"
+#include "forkserver/server/timers.h"
+#include "forkserver/server/watch.h"
+
+struct server;
+struct conn;
+
+struct clone {
+	struct watch watch;
+	struct list link;	/* of clones.live, by id; or of clones.unused */
+	struct list owner_link; /* of its connection's clones                 */
+	struct list loan_link;	/* of clones.on_loan                          */
+	struct conn *owner;	/* whom to tell of the end; NULL: nobody      */
+	struct timer timer;	/* its timeout                                */
+	uint64_t id;
+	uint32_t place; /* its index; constant */
+	pid_t pid;
+	int pidfd;	     /* owned; clones made later do not get a copy */
+	int loaned_fds[2];   /* its answer and console, owned until the child has its own table */
+	bool detached;
+	bool session;
+	bool was_killed;     /* by the server, for kill_end and kill_note */
+	bool has_report;
+	bool unwatched;	     /* epoll does not tell of its end: the tick looks */
+	enum forkvm_end kill_end;
+	const char *kill_note; /* static text */
+	uint64_t received_ns;
+	uint64_t fork_ns;
+	uint64_t forked_ns;
+	char tag[REQUEST_TAG_SIZE];
+	struct report report;
+};
+
+struct clones {
+	struct clone *records; /* private memory, capacity of them */
+	uint32_t capacity;
+	uint32_t used; /* records ever used: those below are on one of the lists */
+	uint32_t live_count;
+	struct list live;
+	struct list unused;
+	struct list on_loan; /* clones whose child may still use the server's descriptors */
+	uint64_t last_id;
+	uint32_t unwatched_count;
+	uint64_t oom_kills;   /* the kernel's count, as far as it was accounted for */
+	struct timer tick;    /* looks after reports and memory while clones live    */
+	uint32_t sample_place; /* where the next round of memory samples begins      */
+	bool can_loan;	      /* kcmp works here, so tables can be shared at first   */
+};
+
+/* Room for capacity clones. -ENOMEM. */
+int clones_init(struct clones *clones, uint32_t capacity);
+void clones_done(struct clones *clones);
+
+/* The live clone of that id, or NULL. */
+struct clone *clones_find(struct clones *clones, uint64_t id);
+
+/*
+ * Make a clone as the request says, for conn, whose queued descriptors it takes. In the parent: 0,
+ * or -errno with words (nothing was made; the descriptors are closed all the same). In the child
+ * this does not return.
+ */
+int clone_start(struct server *server, struct conn *conn, const struct request *request,
+		struct error *error);
+
+/* Kill the clone, for a reason of the server's (note is static text). The end comes by pidfd. */
+void clone_kill(struct clone *clone, enum forkvm_end end, const char *note);
+
+/* Its connection is gone. Unless it is detached, so will the clone be. */
+void clone_orphan(struct clone *clone);
+
+/* Its pidfd is readable: learn why it ended, tell its owner, free its record. */
+void clone_on_exit(struct server *server, struct clone *clone);
+
+/* Take all reports that have come. */
+void clones_take_reports(struct server *server);
+
+/*
+ * Close the descriptors that were left open for children which shared the server's table, where
+ * that is over. True when some are still on loan.
+ */
+bool clones_end_loans(struct server *server);
+
+/* Have the tick run while there are clones. */
+void clones_start_tick(struct server *server);
+
+#endif

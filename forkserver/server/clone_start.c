@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making a clone: from the request to the fork, and the server's book-keeping after it.
+ *
+ * Theory of operation. The client waits for the child, so the fork comes as early as it can and
+ * everything that can be done after it is. Two things are arranged so that a clone costs the same
+ * whether 0 or 5000 others live:
+ *   - the child starts on the server's own table of descriptors (CLONE_FILES) and drops all that is
+ *     at FD_HIGH or above, the others' pidfds and all connections, without ever having copied it;
+ *   - the records lie in memory that is not forked.
+ * Sharing the table has a price: until the child has its own, the server must not close what the
+ * child needs. Such descriptors are on loan; kcmp tells when that is over.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "forkserver/server/clone.h"
+#include "forkserver/server/fork.h"
+#include "forkserver/server/log.h"
+#include "forkserver/server/private.h"
+#include "forkserver/server/server.h"
+#include "forkserver/server/sys.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/util.h"
+
+/*
+ * In ordinary memory, because the child needs it. It never points into the server's own. A struct
+ * that is reused keeps no client's secrets: ids, numbers of descriptors, the address of a request
+ * that is wiped after the fork.
+ */
+static struct launch launch;
+
+/* What a client gave for one clone. */
+struct gift {
+	int answer_fd;
+	int console_fd;
+};
+
+static void gift_close(struct gift *gift)
+{
+	fd_close(&gift->answer_fd);
+	fd_close(&gift->console_fd);
+}
+
+static int get_int_option(int fd, int option)
+{
+	socklen_t len = sizeof(int);
+	int value = 0;
+	int rc = sys_getsockopt(fd, SOL_SOCKET, option, &value, &len);
+
+	return rc < 0 ? rc : value;
+}
+
+/* Take the descriptors that the request announces, all of them, whatever becomes of it. */
+static int take_gift(struct conn *conn, const struct request *request, struct gift *gift,
+		     struct error *error)
+{
+	if (request->answer)
+		gift->answer_fd = conn_take_fd(conn);
+	if (request->console)
+		gift->console_fd = conn_take_fd(conn);
+	if ((request->answer && gift->answer_fd < 0) || (request->console && gift->console_fd < 0))
+		return error_set(error, EBADF,
+				 "the request announces descriptors that did not come: send them "
+				 "in one message with its line (SCM_RIGHTS)");
+	/* Only packets keep requests apart, and only a connection tells of the client's leaving. */
+	if (request->session && (get_int_option(gift->answer_fd, SO_TYPE) != SOCK_SEQPACKET ||
+				 get_int_option(gift->answer_fd, SO_DOMAIN) != AF_UNIX))
+		return error_set(error, EINVAL,
+				 "a session's answer descriptor must be a Unix socket of type "
+				 "SOCK_SEQPACKET");
+	return 0;
+}
+
+static int check_limits(const struct server *server, const struct request *request,
+			struct error *error)
+{
+	const struct clones *clones = &server->clones;
+
+	if (server->stopping)
+		return error_set(error, ESHUTDOWN, "the server is stopping");
+	if (clones->live_count >= clones->capacity)
+		return error_set(error, EAGAIN,
+				 "%u clones are alive, which is the limit (--max-clones): wait for "
+				 "some to end",
+				 clones->capacity);
+	if (request->body_len > server->request_capacity)
+		return error_set(error, EMSGSIZE,
+				 "the request has %zu bytes where this guest takes at most %zu",
+				 request->body_len, server->request_capacity);
+	return 0;
+}
+
+static struct clone *take_record(struct clones *clones)
+{
+	struct clone *clone;
+
+	if (!list_empty(&clones->unused)) {
+		clone = list_entry(clones->unused.next, struct clone, link);
+		list_remove(&clone->link);
+		return clone;
+	}
+	assert(clones->used < clones->capacity);
+	clone = &clones->records[clones->used];
+	clone->place = clones->used++;
+	return clone;
+}
+
+static void prepare_launch(const struct server *server, const struct clone *clone,
+			   const struct request *request, const struct gift *gift)
+{
+	launch = (struct launch){
+		.machine = server->machine,
+		.server_pid = server->pid,
+		.clone_id = clone->id,
+		.place = clone->place,
+		.request = request->body,
+		.request_len = request->body_len,
+		.answer_fd = gift->answer_fd,
+		.console_fd = gift->console_fd,
+		.session = request->session,
+		/* What the child needs must be in the part of the table that it copies. */
+		.share_files = server->clones.can_loan && gift->answer_fd < FD_HIGH &&
+			       gift->console_fd < FD_HIGH,
+		.keep = server->options->keep_clones,
+	};
+}
+
+static pid_t fork_clone(const struct server *server, int *ret_pidfd)
+{
+	unsigned int flags = 0;
+	pid_t pid;
+
+	if (launch.share_files)
+		flags |= FORK_SHARE_FILES;
+	/* With several vCPUs the handler that interrupts their threads must stay. */
+	if (!machine_extra_threads(server->machine))
+		flags |= FORK_DEFAULT_SIGNALS;
+	pid = fork_process(flags, ret_pidfd);
+	if (pid == 0)
+		child_run(&launch); /* which knows nothing of *server: that was not forked */
+	return pid;
+}
+
+static uint64_t timeout_ms(const struct server *server, const struct request *request)
+{
+	uint64_t limit = server->options->clone_timeout_ms;
+
+	if (!request->has_timeout || !request->timeout_ms)
+		return limit;
+	return limit && limit < request->timeout_ms ? limit : request->timeout_ms;
+}
+
+/* Move the pidfd out of what clones copy, and have its readability reported. */
+static int adopt_pidfd(struct server *server, struct clone *clone, int pidfd)
+{
+	int moved = sys_dup_above(pidfd, FD_HIGH);
+
+	if (moved >= 0) {
+		close(pidfd);
+		pidfd = moved;
+	}
+	clone->pidfd = pidfd;
+	return server_watch(server, pidfd, &clone->watch, EPOLLIN);
+}
+
+static void enter_record(struct server *server, struct conn *conn, struct clone *clone,
+			 const struct request *request)
+{
+	struct clones *clones = &server->clones;
+	uint64_t timeout = timeout_ms(server, request);
+
+	clone->watch.kind = WATCH_CLONE;
+	clone->detached = request->detach;
+	clone->session = request->session;
+	clone->was_killed = false;
+	clone->has_report = false;
+	clone->unwatched = false;
+	clone->received_ns = server->now_ns;
+	memcpy(clone->tag, request->tag, sizeof(clone->tag));
+	list_append(&clones->live, &clone->link);
+	list_init(&clone->loan_link);
+	list_init(&clone->owner_link);
+	clone->owner = request->detach ? NULL : conn;
+	if (clone->owner)
+		list_append(&conn->clones, &clone->owner_link);
+	clone->timer = (struct timer){.expire = clone->timer.expire};
+	if (timeout)
+		timers_arm(&server->timers, &clone->timer,
+			   clone->forked_ns + timeout * (NS_PER_SEC / 1000));
+	if (++clones->live_count > server->metrics.clones_peak)
+		server->metrics.clones_peak = clones->live_count;
+	server->metrics.clones_started++;
+	histogram_add(&server->metrics.fork_ns, clone->forked_ns - clone->fork_ns);
+	clones_start_tick(server);
+}
+
+static void on_timeout(struct server *server, struct timer *timer)
+{
+	(void)server;
+	clone_kill(list_entry(timer, struct clone, timer), FORKVM_END_TIMEOUT, "its time was up");
+}
+
+/* The descriptors are the child's now; here they are closed at once, or when it has copied them. */
+static void hand_over(struct server *server, struct clone *clone, struct gift *gift)
+{
+	clone->loaned_fds[0] = fd_steal(&gift->answer_fd);
+	clone->loaned_fds[1] = fd_steal(&gift->console_fd);
+	if (launch.share_files) {
+		list_append(&server->clones.on_loan, &clone->loan_link);
+		return;
+	}
+	fd_close(&clone->loaned_fds[0]);
+	fd_close(&clone->loaned_fds[1]);
+}
+
+static int cannot_fork(int code, struct error *error)
+{
+	switch (code) {
+	case EAGAIN:
+		return error_set(error, code,
+				 "the host allows no more processes (limits of user, cgroup or "
+				 "kernel.pid_max)");
+	case ENOMEM:
+		return error_set(error, code, "the host has no memory for another clone");
+	case EMFILE:
+	case ENFILE:
+		return error_set(error, code,
+				 "no more descriptors are left for another clone: raise the limit "
+				 "on open files (ulimit -n)");
+	default:
+		return error_set_errno(error, code, "clone3");
+	}
+}
+
+static void send_started(struct server *server, struct conn *conn, const struct clone *clone)
+{
+	struct text *text = conn_text(conn);
+
+	text_append(text, "{", 1);
+	if (clone->tag[0])
+		text_printf(text, "\"tag\":%s,", clone->tag);
+	text_printf(text, "\"started\":{\"id\":%lu,\"pid\":%d}}\n", clone->id, clone->pid);
+	conn_finish(server, conn);
+}
+
+static int start(struct server *server, struct conn *conn, const struct request *request,
+		 struct gift *gift, struct error *error)
+{
+	struct clones *clones = &server->clones;
+	struct clone *clone = take_record(clones);
+	int pidfd = -1;
+	int rc;
+
+	clone->id = ++clones->last_id;
+	clone->timer.expire = on_timeout;
+	prepare_launch(server, clone, request, gift);
+	clone->fork_ns = now_ns();
+	clone->pid = fork_clone(server, &pidfd);
+	clone->forked_ns = now_ns();
+	if (clone->pid < 0) {
+		clone->pidfd = -1;
+		list_append(&clones->unused, &clone->link);
+		return cannot_fork(-clone->pid, error);
+	}
+	enter_record(server, conn, clone, request);
+	hand_over(server, clone, gift);
+	rc = adopt_pidfd(server, clone, pidfd);
+	if (rc < 0) {
+		clone->unwatched = true;
+		clones->unwatched_count++;
+		log_error("cannot supervise clone %lu: %s", clone->id, strerror(-rc));
+		clone_kill(clone, FORKVM_END_HOST_ERROR, "the server could not supervise it");
+	}
+	log_debug("clone %lu is process %d", clone->id, clone->pid);
+	if (request->detach || request->progress)
+		send_started(server, conn, clone);
+	return 0;
+}
+
+int clone_start(struct server *server, struct conn *conn, const struct request *request,
+		struct error *error)
+{
+	struct gift gift = {-1, -1};
+	int rc = take_gift(conn, request, &gift, error);
+
+	if (rc == 0)
+		rc = check_limits(server, request, error);
+	if (rc == 0)
+		rc = start(server, conn, request, &gift, error);
+	gift_close(&gift);
+	if (rc < 0)
+		server->metrics.clones_refused++;
+	return rc;
+}

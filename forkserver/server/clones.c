@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of clones, and what the server does to them while they live.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "forkserver/server/clone.h"
+#include "forkserver/server/log.h"
+#include "forkserver/server/private.h"
+#include "forkserver/server/procfs.h"
+#include "forkserver/server/server.h"
+#include "forkserver/server/sys.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/util.h"
+
+/* Reports are looked for at least this often while clones live. */
+#define TICK_NS NS_PER_SEC
+
+/* With a limit on memory: how often clones are sampled, and how many at once. */
+#define SAMPLE_NS    (100 * 1000 * 1000ull)
+#define SAMPLE_COUNT 64
+
+static size_t records_size(uint32_t capacity)
+{
+	return capacity * sizeof(struct clone);
+}
+
+/* See whether one clone has outgrown its memory. */
+static void sample(struct clone *clone, uint64_t limit)
+{
+	uint64_t bytes;
+
+	if (clone->was_killed || procfs_private_bytes(clone->pid, &bytes) < 0 || bytes <= limit)
+		return;
+	log_info("clone %lu has %lu KiB of private memory where %lu are allowed", clone->id,
+		 bytes / 1024, limit / 1024);
+	clone_kill(clone, FORKVM_END_OUT_OF_MEMORY, "it outgrew the limit of --clone-memory");
+}
+
+/* A number of clones each time, in turn, so that the cost does not grow with how many there are. */
+static void sample_some(struct server *server)
+{
+	struct clones *clones = &server->clones;
+	uint32_t places = clones->used;
+	unsigned int sampled = 0;
+
+	for (uint32_t i = 0; i < places && sampled < SAMPLE_COUNT; i++) {
+		struct clone *clone = &clones->records[clones->sample_place++ % places];
+
+		if (clone->pidfd < 0)
+			continue;
+		sample(clone, server->options->clone_memory);
+		sampled++;
+	}
+}
+
+/* Those of whose end epoll does not tell. */
+static void look_after_unwatched(struct server *server)
+{
+	struct list *head = &server->clones.live;
+	struct list *next;
+
+	for (struct list *link = head->next; link != head; link = next) {
+		struct clone *clone = list_entry(link, struct clone, link);
+
+		next = link->next;
+		if (clone->unwatched)
+			clone_on_exit(server, clone);
+	}
+}
+
+static void on_tick(struct server *server, struct timer *timer)
+{
+	(void)timer;
+	/* Reports need no prompt look (clone_on_exit takes one), but must not pile up. */
+	clones_take_reports(server);
+	if (server->options->clone_memory)
+		sample_some(server);
+	if (server->clones.unwatched_count)
+		look_after_unwatched(server);
+	clones_start_tick(server);
+}
+
+void clones_start_tick(struct server *server)
+{
+	uint64_t period_ns = server->options->clone_memory ? SAMPLE_NS : TICK_NS;
+
+	if (!server->clones.live_count || server->clones.tick.place)
+		return;
+	timers_arm(&server->timers, &server->clones.tick, server->now_ns + period_ns);
+}
+
+int clones_init(struct clones *clones, uint32_t capacity)
+{
+	*clones = (struct clones){.capacity = capacity, .tick.expire = on_tick};
+	list_init(&clones->live);
+	list_init(&clones->unused);
+	list_init(&clones->on_loan);
+	clones->records = private_map(records_size(capacity));
+	return clones->records ? 0 : -ENOMEM;
+}
+
+void clones_done(struct clones *clones)
+{
+	private_unmap(clones->records, records_size(clones->capacity));
+	clones->records = NULL;
+}
+
+struct clone *clones_find(struct clones *clones, uint64_t id)
+{
+	for (struct list *link = clones->live.next; link != &clones->live; link = link->next) {
+		struct clone *clone = list_entry(link, struct clone, link);
+
+		if (clone->id == id)
+			return clone;
+	}
+	return NULL;
+}
+
+void clone_kill(struct clone *clone, enum forkvm_end end, const char *note)
+{
+	if (clone->was_killed)
+		return;
+	/* The pidfd makes sure that it is this process and not a later one of the same number. */
+	if (sys_pidfd_kill(clone->pidfd) < 0)
+		return; /* it has ended already */
+	clone->was_killed = true;
+	clone->kill_end = end;
+	clone->kill_note = note;
+}
+
+void clone_orphan(struct clone *clone)
+{
+	clone->owner = NULL;
+	list_remove(&clone->owner_link);
+	if (!clone->detached)
+		clone_kill(clone, FORKVM_END_KILLED, "its client closed the connection");
+}
+
+/* Does the child still use the server's table of descriptors? */
+static bool shares_files(const struct server *server, const struct clone *clone)
+{
+	return sys_compare_files(server->pid, clone->pid) == 0;
+}
+
+bool clones_end_loans(struct server *server)
+{
+	struct list *head = &server->clones.on_loan;
+	struct list *next;
+
+	for (struct list *link = head->next; link != head; link = next) {
+		struct clone *clone = list_entry(link, struct clone, loan_link);
+
+		next = link->next;
+		if (shares_files(server, clone))
+			continue;
+		list_remove(link);
+		fd_close(&clone->loaned_fds[0]);
+		fd_close(&clone->loaned_fds[1]);
+	}
+	return !list_empty(head);
+}

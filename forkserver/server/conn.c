@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Clients' connections.
+ *
+ * Theory of operation. Each client has its own buffers of fixed size and gets its turn: a client
+ * that sends much has a number of lines worked on in each round and waits for the others; one that
+ * does not read its replies is not listened to, and closed when too many are due; one that sends
+ * half a line and falls silent is closed after a while. Nothing that one client does makes the
+ * server wait.
+ */
+#include "forkserver/server/conn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "forkserver/proto/fdpass.h"
+#include "forkserver/server/log.h"
+#include "forkserver/server/ops.h"
+#include "forkserver/server/private.h"
+#include "forkserver/server/server.h"
+#include "forkserver/server/sys.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/util.h"
+
+/* Lines of one client that are worked on in a row. */
+#define LINES_A_ROUND 16
+
+/* How long half a line may stay so. */
+#define HALF_LINE_NS (10 * NS_PER_SEC)
+
+/*
+ * The request being carried out, in memory that is forked: its clone reads its bytes. They are
+ * wiped when it is done, so that the next clone does not inherit them.
+ */
+static struct request current_request;
+
+static timer_fn on_half_line;
+
+void conns_init(struct conns *conns)
+{
+	conns->count = 0;
+	list_init(&conns->all);
+	list_init(&conns->ready);
+	list_init(&conns->dirty);
+	list_init(&conns->dead);
+}
+
+int conn_take_fd(struct conn *conn)
+{
+	int fd;
+
+	if (!conn->fd_count)
+		return -1;
+	fd = conn->fds[0];
+	conn->fd_count--;
+	memmove(conn->fds, conn->fds + 1, conn->fd_count * sizeof(conn->fds[0]));
+	return fd;
+}
+
+void conn_close(struct server *server, struct conn *conn)
+{
+	if (conn->dead)
+		return;
+	conn->dead = true;
+	log_debug("connection of process %d closed", conn->pid);
+	while (!list_empty(&conn->clones))
+		clone_orphan(list_entry(conn->clones.next, struct clone, owner_link));
+	while (conn->fd_count) {
+		int fd = conn_take_fd(conn);
+
+		fd_close(&fd);
+	}
+	timers_disarm(&server->timers, &conn->timer);
+	server_unwatch(server, conn->fd);
+	fd_close(&conn->fd);
+	list_remove(&conn->ready_link);
+	list_remove(&conn->dirty_link);
+	list_remove(&conn->link);
+	list_append(&server->conns.dead, &conn->link);
+	server->conns.count--;
+}
+
+void conn_init_buffers(struct conn *conn)
+{
+	conn->timer.expire = on_half_line;
+	line_buffer_init(&conn->in, conn->in_data, sizeof(conn->in_data));
+	text_init(&conn->out, conn->out_data, sizeof(conn->out_data));
+}
+
+static size_t unsent(const struct conn *conn)
+{
+	return conn->out.len - conn->sent;
+}
+
+struct text *conn_text(struct conn *conn)
+{
+	/* Make room by forgetting what was sent, when that is all or most of it. */
+	if (conn->sent && conn->sent >= conn->out.len / 2) {
+		memmove(conn->out.data, conn->out.data + conn->sent, unsent(conn));
+		conn->out.len -= conn->sent;
+		conn->sent = 0;
+	}
+	return &conn->out;
+}
+
+void conn_finish(struct server *server, struct conn *conn)
+{
+	if (conn->dead)
+		return;
+	if (conn->out.overflow) {
+		log_warning("process %d leaves more than %u bytes of replies unread: its connection "
+			    "is closed",
+			    conn->pid, CONN_OUT_SIZE);
+		conn_close(server, conn);
+		return;
+	}
+	if (list_empty(&conn->dirty_link))
+		list_append(&server->conns.dirty, &conn->dirty_link);
+}
+
+void conn_send_error(struct server *server, struct conn *conn, const char *tag,
+		     const struct error *error)
+{
+	struct text *text = conn_text(conn);
+	const char *name = strerrorname_np(error->code);
+
+	text_append(text, "{", 1);
+	if (tag[0])
+		text_printf(text, "\"tag\":%s,", tag);
+	text_printf(text, "\"error\":{\"code\":\"%s\",\"message\":", name ? name : "EIO");
+	text_json_string(text, error->text, strlen(error->text));
+	text_append(text, "}}\n", 3);
+	conn_finish(server, conn);
+}
+
+/* Has the client left so much unread that its socket takes no more? */
+static bool is_blocked(const struct conn *conn)
+{
+	return conn->interest & EPOLLOUT;
+}
+
+/* Ask epoll for what this connection is ready to do. */
+static void update_interest(struct server *server, struct conn *conn)
+{
+	/* Who does not read is not listened to: its requests would only make more replies. */
+	bool full = line_buffer_pending(&conn->in) == conn->in.capacity;
+	uint32_t wanted = unsent(conn) ? EPOLLOUT : full || conn->at_end ? 0 : EPOLLIN;
+	struct epoll_event event = {.events = wanted, .data.ptr = conn};
+
+	if (conn->dead || wanted == conn->interest)
+		return;
+	if (sys_epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event) == 0)
+		conn->interest = wanted;
+}
+
+/* Send what is due, as much as the socket takes. */
+static void flush(struct server *server, struct conn *conn)
+{
+	ssize_t sent = 0;
+
+	if (conn->dead)
+		return;
+	if (unsent(conn))
+		sent = send(conn->fd, conn->out.data + conn->sent, unsent(conn),
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+		conn_close(server, conn);
+		return;
+	}
+	if (sent > 0)
+		conn->sent += (size_t)sent;
+	update_interest(server, conn);
+}
+
+void conn_fail(struct server *server, struct conn *conn, const char *tag,
+	       const struct error *error)
+{
+	server->metrics.requests_refused++;
+	log_debug("connection of process %d: %s", conn->pid, error->text);
+	conn_send_error(server, conn, tag, error);
+	flush(server, conn);
+	conn_close(server, conn);
+}
+
+static void on_half_line(struct server *server, struct timer *timer)
+{
+	struct conn *conn = list_entry(timer, struct conn, timer);
+	struct error error;
+
+	error_set(&error, ETIMEDOUT,
+		  "half a line came and then nothing for %llu s: the connection is closed",
+		  HALF_LINE_NS / NS_PER_SEC);
+	conn_fail(server, conn, "", &error);
+}
+
+/* After lines were worked on: is there half a one, and for how long? */
+static void watch_half_line(struct server *server, struct conn *conn)
+{
+	bool half = line_buffer_pending(&conn->in) && !line_buffer_has_line(&conn->in);
+
+	if (!half)
+		timers_disarm(&server->timers, &conn->timer);
+	else if (!conn->timer.place)
+		timers_arm(&server->timers, &conn->timer, server->now_ns + HALF_LINE_NS);
+}
+
+static void drop_announced(struct conn *conn, const struct request *request)
+{
+	for (int i = request->answer + request->console; i > 0; i--) {
+		int fd = conn_take_fd(conn);
+
+		fd_close(&fd);
+	}
+}
+
+static void work_on_line(struct server *server, struct conn *conn, const char *line, size_t len)
+{
+	struct request *request = &current_request;
+	struct error error;
+	int rc = request_parse(line, len, request, &error);
+
+	private_json_reset();
+	server->metrics.requests++;
+	if (rc == -EBADMSG) {
+		/* Which descriptors belong to it cannot be told, so those that follow cannot be. */
+		conn_fail(server, conn, "", &error);
+	} else if (rc < 0) {
+		server->metrics.requests_refused++;
+		drop_announced(conn, request);
+		conn_send_error(server, conn, request->tag, &error);
+	} else {
+		ops_execute(server, conn, request);
+	}
+	explicit_bzero(request->body, request->body_len);
+}
+
+/* Work on some of the lines that are there. */
+static void work(struct server *server, struct conn *conn)
+{
+	unsigned int lines = 0;
+	char *line;
+	size_t len;
+
+	list_remove(&conn->ready_link);
+	while (!conn->dead && !is_blocked(conn) && lines < LINES_A_ROUND &&
+	       line_buffer_next(&conn->in, &line, &len)) {
+		work_on_line(server, conn, line, len);
+		lines++;
+		/* Replies of one round go out together; but a blocked client must be noticed. */
+		if (unsent(conn) > CONN_OUT_SIZE / 8)
+			flush(server, conn);
+	}
+	if (conn->dead)
+		return;
+	if (line_buffer_has_line(&conn->in)) {
+		/* A blocked one goes on when epoll says that it has read something. */
+		if (!is_blocked(conn))
+			list_append(&server->conns.ready, &conn->ready_link);
+		return;
+	}
+	if (line_buffer_pending(&conn->in) == conn->in.capacity) {
+		struct error error;
+
+		error_set(&error, EMSGSIZE, "a line has at most %d bytes, its newline included",
+			  FORKVM_PROTOCOL_MAX_LINE);
+		conn_fail(server, conn, "", &error);
+		return;
+	}
+	if (conn->at_end) {
+		flush(server, conn);
+		conn_close(server, conn);
+		return;
+	}
+	watch_half_line(server, conn);
+}
+
+void conns_work(struct server *server)
+{
+	struct list round;
+
+	if (list_empty(&server->conns.ready))
+		return;
+	/* Take the whole list: who is put on it in this round waits for the next. */
+	round = server->conns.ready;
+	round.next->prev = &round;
+	round.prev->next = &round;
+	list_init(&server->conns.ready);
+	while (!list_empty(&round)) {
+		struct conn *conn = list_entry(round.next, struct conn, ready_link);
+
+		work(server, conn);
+		if (list_empty(&conn->dirty_link))
+			update_interest(server, conn);
+	}
+}
+
+static int take_descriptors(struct conn *conn, struct msghdr *message, struct error *error)
+{
+	size_t room = FORKVM_PROTOCOL_MAX_DESCRIPTORS - conn->fd_count;
+	size_t count;
+	int rc = fdpass_take(message, conn->fds + conn->fd_count, room, &count);
+
+	conn->fd_count += (unsigned int)count;
+	if (rc < 0)
+		return error_set(error, EMFILE,
+				 "descriptors were lost: at most %d may wait unclaimed, or the "
+				 "server has no more left",
+				 FORKVM_PROTOCOL_MAX_DESCRIPTORS);
+	return 0;
+}
+
+/* Take what the client sent, bytes and descriptors. */
+static void receive(struct server *server, struct conn *conn)
+{
+	union fdpass_control control;
+	struct iovec iov;
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct error error;
+	ssize_t len;
+
+	iov.iov_base = line_buffer_space(&conn->in, &iov.iov_len);
+	if (!iov.iov_len)
+		return;
+	fdpass_prepare(&message, &control);
+	len = sys_recvmsg(conn->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (len == -EAGAIN || len == -EINTR)
+		return;
+	if (len < 0) {
+		conn_close(server, conn);
+		return;
+	}
+	conn->at_end = len == 0;
+	line_buffer_received(&conn->in, (size_t)len);
+	if (take_descriptors(conn, &message, &error) < 0)
+		conn_fail(server, conn, "", &error);
+}
+
+void conn_on_events(struct server *server, struct conn *conn, uint32_t events)
+{
+	if (conn->dead)
+		return;
+	/* The list is ordered by activity: who was quiet longest is evicted first. */
+	list_remove(&conn->link);
+	list_append(&server->conns.all, &conn->link);
+	if (events & EPOLLOUT)
+		flush(server, conn);
+	if (!conn->dead && events & EPOLLIN)
+		receive(server, conn);
+	else if (!conn->dead && events & (EPOLLHUP | EPOLLERR))
+		conn_close(server, conn);
+	if (conn->dead)
+		return;
+	work(server, conn);
+	/* With output due this is done when that is sent, at the end of the round. */
+	if (!conn->dead && list_empty(&conn->dirty_link))
+		update_interest(server, conn);
+}
+
+void conns_settle(struct server *server)
+{
+	struct conns *conns = &server->conns;
+
+	while (!list_empty(&conns->dirty)) {
+		struct conn *conn = list_entry(conns->dirty.next, struct conn, dirty_link);
+
+		list_remove(&conn->dirty_link);
+		flush(server, conn);
+	}
+	while (!list_empty(&conns->dead)) {
+		struct conn *conn = list_entry(conns->dead.next, struct conn, link);
+
+		list_remove(&conn->link);
+		private_unmap(conn, sizeof(*conn));
+	}
+}
+
+void conns_done(struct server *server)
+{
+	conns_settle(server);
+	while (!list_empty(&server->conns.all))
+		conn_close(server, list_entry(server->conns.all.next, struct conn, link));
+	conns_settle(server);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A client's connection: bytes and descriptors in, lines out.
+ */
+#ifndef FORKVM_FORKSERVER_SERVER_CONN_H
+#define FORKVM_FORKSERVER_SERVER_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "forkserver/proto/line.h"
+#include "forkserver/proto/protocol.h"
+#include "forkserver/proto/request.h"
+#include "forkserver/proto/text.h"
+#include "forkserver/server/list.h"
+#include "forkserver/server/timers.h"
+#include "forkserver/server/watch.h"
+#include "vmm/base/error.h"
+
+struct server;
+
+/* Replies that a client may leave unread before its connection is closed. */
+#define CONN_OUT_SIZE (1u << 20)
+
+/* Each in a mapping of its own, of which only touched pages cost memory. */
+struct conn {
+	struct watch watch;
+	struct list link;	/* of conns.all, longest idle first             */
+	struct list ready_link; /* of conns.ready: has lines to work on         */
+	struct list dirty_link; /* of conns.dirty: has output to send           */
+	struct list clones;	/* whose end it is to be told, or which it owns */
+	struct timer timer;	/* runs while half a line is there              */
+	int fd;			/* owned; clones drop it                        */
+	pid_t pid;
+	uid_t uid;
+	uint32_t interest;  /* epoll events asked for                 */
+	uint64_t since_ns;
+	bool at_end;	    /* the client will send no more           */
+	bool dead;	    /* closed; freed at the end of this round */
+	unsigned int fd_count;
+	int fds[FORKVM_PROTOCOL_MAX_DESCRIPTORS]; /* received, not yet claimed; owned */
+	size_t sent;				  /* bytes of out that are gone       */
+	struct text out;
+	struct line_buffer in;
+	char in_data[FORKVM_PROTOCOL_MAX_LINE];
+	char out_data[CONN_OUT_SIZE];
+};
+
+struct conns {
+	unsigned int count;
+	struct list all;
+	struct list ready;
+	struct list dirty;
+	struct list dead;
+};
+
+void conns_init(struct conns *conns);
+
+/* The listening socket is readable: accept some clients. */
+void conns_accept(struct server *server);
+
+/* epoll reports events. */
+void conn_on_events(struct server *server, struct conn *conn, uint32_t events);
+
+/* Work on lines that were left, so that no client keeps the others waiting. */
+void conns_work(struct server *server);
+
+/* Send what has piled up in this round, then free what died in it. */
+void conns_settle(struct server *server);
+
+/* Close all connections, after one last try to send what they are owed. */
+void conns_done(struct server *server);
+
+/* Set up the buffers of a connection that is otherwise complete. */
+void conn_init_buffers(struct conn *conn);
+
+/* Close: its clones are orphans. It stays readable until the end of the round. */
+void conn_close(struct server *server, struct conn *conn);
+
+/* The oldest unclaimed descriptor, now the caller's; -1 when there is none. */
+int conn_take_fd(struct conn *conn);
+
+/*
+ * Where to append a message; it must be one line. conn_finish then has it sent, or closes a
+ * connection that has left too much unread.
+ */
+struct text *conn_text(struct conn *conn);
+void conn_finish(struct server *server, struct conn *conn);
+
+/* One line that tells of an error, with the tag it belongs to ("": none). */
+void conn_send_error(struct server *server, struct conn *conn, const char *tag,
+		     const struct error *error);
+
+/* The same, after which the connection is closed. */
+void conn_fail(struct server *server, struct conn *conn, const char *tag,
+	       const struct error *error);
+
+#endif

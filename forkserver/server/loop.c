@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server's loop: one thread, one epoll, no waiting anywhere else.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "forkserver/server/log.h"
+#include "forkserver/server/server.h"
+#include "forkserver/server/sys.h"
+#include "vmm/base/util.h"
+
+#define EVENTS_MAX 128
+
+/* How long clones that were told to die may take to do so. */
+#define STOP_WAIT_NS (10 * NS_PER_SEC)
+
+/* While descriptors are on loan, how soon to look whether they are still needed. */
+#define LOAN_LOOK_MS 1
+
+int server_watch(struct server *server, int fd, struct watch *watch, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = watch};
+
+	return sys_epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+void server_unwatch(struct server *server, int fd)
+{
+	struct epoll_event event = {0};
+
+	(void)sys_epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, fd, &event);
+}
+
+void server_stop(struct server *server, const char *why)
+{
+	struct clones *clones = &server->clones;
+
+	if (server->stopping)
+		return;
+	log_info("stopping: %s; %u clones are alive", why, clones->live_count);
+	server->stopping = true;
+	server_unwatch(server, server->listener.fd);
+	if (server->options->keep_clones)
+		return;
+	for (struct list *link = clones->live.next; link != &clones->live; link = link->next)
+		clone_kill(list_entry(link, struct clone, link), FORKVM_END_KILLED,
+			   "the server was stopped");
+}
+
+/* How long epoll may wait: until the next deadline, rounded up to its milliseconds. */
+static int wait_ms(const struct server *server, bool on_loan)
+{
+	uint64_t next_ns = timers_next(&server->timers);
+	uint64_t ms;
+
+	if (!list_empty(&server->conns.ready))
+		return 0;
+	if (on_loan)
+		return LOAN_LOOK_MS;
+	if (next_ns == UINT64_MAX)
+		return server->stopping ? 100 : -1;
+	if (next_ns <= server->now_ns)
+		return 0;
+	ms = (next_ns - server->now_ns + 999999) / 1000000;
+	if (server->stopping && ms > 100)
+		return 100;
+	return ms > 60000 ? 60000 : (int)ms;
+}
+
+static void on_wake(struct server *server)
+{
+	uint64_t count;
+
+	if (read(server->wake_fd, &count, sizeof(count)) == sizeof(count))
+		server_stop(server, "a signal asked for it");
+}
+
+static void dispatch(struct server *server, struct watch *watch, uint32_t events)
+{
+	switch (watch->kind) {
+	case WATCH_WAKE:
+		on_wake(server);
+		break;
+	case WATCH_LISTENER:
+		conns_accept(server);
+		break;
+	case WATCH_CONN:
+		conn_on_events(server, list_entry(watch, struct conn, watch), events);
+		break;
+	case WATCH_CLONE:
+		clone_on_exit(server, list_entry(watch, struct clone, watch));
+		break;
+	case WATCH_ANCHOR:
+		anchor_on_exit(server);
+		break;
+	}
+}
+
+/* Requests first: somebody waits for each of them. Ends of clones can wait for a moment. */
+static void dispatch_all(struct server *server, const struct epoll_event *events, int count)
+{
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < count; i++) {
+			struct watch *watch = events[i].data.ptr;
+			bool is_request = watch->kind == WATCH_CONN;
+
+			if (is_request == (round == 0))
+				dispatch(server, watch, events[i].events);
+		}
+	}
+}
+
+static void expire_timers(struct server *server)
+{
+	struct timer *timer;
+
+	while ((timer = timers_take_due(&server->timers, server->now_ns)))
+		timer->expire(server, timer);
+}
+
+static bool is_finished(const struct server *server, uint64_t stop_ns)
+{
+	if (!server->stopping)
+		return false;
+	return !server->clones.live_count || server->options->keep_clones ||
+	       server->now_ns >= stop_ns;
+}
+
+int server_loop(struct server *server, struct error *error)
+{
+	struct epoll_event events[EVENTS_MAX];
+	uint64_t stop_ns = UINT64_MAX;
+	bool on_loan = false;
+
+	while (!is_finished(server, stop_ns)) {
+		int count = sys_epoll_wait(server->epoll_fd, events, EVENTS_MAX,
+					   wait_ms(server, on_loan));
+
+		if (count < 0 && count != -EINTR)
+			return error_set_errno(error, -count, "epoll_wait");
+		server->now_ns = now_ns();
+		dispatch_all(server, events, count < 0 ? 0 : count);
+		conns_work(server);
+		expire_timers(server);
+		conns_settle(server);
+		on_loan = clones_end_loans(server);
+		if (server->stopping && stop_ns == UINT64_MAX)
+			stop_ns = server->now_ns + STOP_WAIT_NS;
+	}
+	return 0;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What each operation of the protocol does.
+ */
+#include "forkserver/server/ops.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+
+#include "forkserver/server/log.h"
+#include "forkserver/server/private.h"
+
+static void send_ok(struct server *server, struct conn *conn, const struct request *request,
+		    const char *name, uint64_t value)
+{
+	struct text *text = conn_text(conn);
+
+	text_append(text, "{", 1);
+	if (request->tag[0])
+		text_printf(text, "\"tag\":%s,", request->tag);
+	text_printf(text, "\"ok\":{\"%s\":%" PRIu64 "}}\n", name, value);
+	conn_finish(server, conn);
+}
+
+static void op_hello(struct server *server, struct conn *conn, const struct request *request)
+{
+	send_ok(server, conn, request, "protocol", FORKVM_PROTOCOL_VERSION);
+}
+
+static void op_clone(struct server *server, struct conn *conn, const struct request *request)
+{
+	struct error error;
+
+	if (clone_start(server, conn, request, &error) < 0)
+		conn_send_error(server, conn, request->tag, &error);
+}
+
+static void op_kill(struct server *server, struct conn *conn, const struct request *request)
+{
+	struct clones *clones = &server->clones;
+	uint64_t count = 0;
+	struct error error;
+
+	for (struct list *link = clones->live.next; link != &clones->live; link = link->next) {
+		struct clone *clone = list_entry(link, struct clone, link);
+
+		if (!request->all && clone->id != request->id)
+			continue;
+		clone_kill(clone, FORKVM_END_KILLED, "killed on request");
+		count++;
+	}
+	if (!request->all && !count) {
+		error_set(&error, ESRCH, "there is no live clone %" PRIu64, request->id);
+		conn_send_error(server, conn, request->tag, &error);
+		return;
+	}
+	send_ok(server, conn, request, "killed", count);
+}
+
+static void op_stop(struct server *server, struct conn *conn, const struct request *request)
+{
+	send_ok(server, conn, request, "clones", server->clones.live_count);
+	server_stop(server, "a client asked for it");
+}
+
+typedef void op_fn(struct server *server, struct conn *conn, const struct request *request);
+
+static op_fn *const ops[] = {
+	[REQUEST_HELLO] = op_hello,   [REQUEST_CLONE] = op_clone, [REQUEST_LIST] = ops_list,
+	[REQUEST_INSPECT] = ops_inspect, [REQUEST_KILL] = op_kill,   [REQUEST_STATS] = ops_stats,
+	[REQUEST_STOP] = op_stop,
+};
+
+static_assert(sizeof(ops) / sizeof(ops[0]) == REQUEST_OP_COUNT_, "a function for each op");
+
+void ops_execute(struct server *server, struct conn *conn, const struct request *request)
+{
+	ops[request->op](server, conn, request);
+	private_json_reset();
+}

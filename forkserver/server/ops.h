@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What each operation of the protocol does.
+ */
+#ifndef FORKVM_FORKSERVER_SERVER_OPS_H
+#define FORKVM_FORKSERVER_SERVER_OPS_H
+
+#include "forkserver/proto/request.h"
+#include "forkserver/server/server.h"
+
+/* Carry the request out and have the connection told. Forks for "clone" (clone.h). */
+void ops_execute(struct server *server, struct conn *conn, const struct request *request);
+
+/* The operations that only tell (ops_info.c); each sends its reply. */
+void ops_list(struct server *server, struct conn *conn, const struct request *request);
+void ops_inspect(struct server *server, struct conn *conn, const struct request *request);
+void ops_stats(struct server *server, struct conn *conn, const struct request *request);
+
+#endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Locking down the server and its clones.
+ *
+ * Theory of operation. libseccomp turns each table of sandbox_rules.c into a program. One filter is
+ * made of several:
+ *
+ *	1. the clones' program. Where it would kill, it goes on to 2 instead.
+ *	2. was the call made at the gate? If not: the threads' program, or kill without threads.
+ *	3. the server's program.
+ *
+ * Calls that the clones' table allows without looking at arguments are decided without looking at
+ * the address either, so the kernel caches the verdict and runs no filter at all for them.
+ */
+#include "forkserver/server/sandbox.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "forkserver/server/gate.h"
+#include "forkserver/server/sandbox_rules.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/util.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(FORKVM_COVERAGE)
+#define SANDBOX_AVAILABLE false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANDBOX_AVAILABLE false
+#endif
+#endif
+#ifndef SANDBOX_AVAILABLE
+#define SANDBOX_AVAILABLE true
+#endif
+
+/* A filter being put together. */
+struct program {
+	struct sock_filter code[BPF_MAXINSNS];
+	size_t len;
+};
+
+bool sandbox_available(void)
+{
+	return SANDBOX_AVAILABLE;
+}
+
+static int add_rules(scmp_filter_ctx filter, const struct sandbox_rules *rules)
+{
+	for (size_t i = 0; i < rules->count; i++) {
+		const struct sandbox_rule *rule = &rules->rules[i];
+		uint32_t action = rule->refuse_errno ? SCMP_ACT_ERRNO((uint32_t)rule->refuse_errno) :
+						       SCMP_ACT_ALLOW;
+		int rc = seccomp_rule_add_array(filter, action, rule->nr, rule->arg_count,
+						rule->args);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* A libseccomp filter that kills for what is not in the table. NULL: no memory. */
+static scmp_filter_ctx make_filter(const struct sandbox_rules *rules)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+
+	if (!filter)
+		return NULL;
+	/* A clone's commonest call goes first: the programs are sequences of comparisons. */
+	if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0 ||
+	    seccomp_syscall_priority(filter, SCMP_SYS(ioctl), 255) < 0 ||
+	    add_rules(filter, rules) < 0) {
+		seccomp_release(filter);
+		return NULL;
+	}
+	return filter;
+}
+
+/* Append what the table becomes, which decides everything. -errno. */
+static int append_table(struct program *program, const struct sandbox_rules *rules)
+{
+	_cleanup_close_ int fd = memfd_create("seccomp", MFD_CLOEXEC);
+	size_t room = (BPF_MAXINSNS - program->len) * sizeof(program->code[0]);
+	scmp_filter_ctx filter;
+	ssize_t size;
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	filter = make_filter(rules);
+	if (!filter)
+		return -ENOMEM;
+	rc = seccomp_export_bpf(filter, fd);
+	seccomp_release(filter);
+	if (rc < 0)
+		return rc;
+	size = lseek(fd, 0, SEEK_CUR);
+	if (size < 0 || (size_t)size > room)
+		return -E2BIG;
+	if (pread(fd, program->code + program->len, (size_t)size, 0) != size)
+		return -EIO;
+	program->len += (size_t)size / sizeof(program->code[0]);
+	return 0;
+}
+
+/* Where the program so far kills, let it go on with what will be appended. */
+static void open_end(struct program *program)
+{
+	for (size_t i = 0; i < program->len; i++) {
+		struct sock_filter *at = &program->code[i];
+
+		if (at->code == (BPF_RET | BPF_K) && at->k == SECCOMP_RET_KILL_PROCESS)
+			*at = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA,
+							   (uint32_t)(program->len - i - 1));
+	}
+}
+
+/*
+ * For calls made at the gate, jump over what elsewhere holds; other calls fall into it. elsewhere is
+ * appended too, and must decide everything.
+ */
+static int append_gate(struct program *program, const struct program *elsewhere)
+{
+	const uint32_t low = offsetof(struct seccomp_data, instruction_pointer);
+	const uint64_t gate = gate_address();
+	const struct sock_filter check[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)gate, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low + 4),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(gate >> 32), 0, 1),
+		BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)elsewhere->len),
+	};
+
+	if (program->len + ARRAY_SIZE(check) + elsewhere->len > BPF_MAXINSNS)
+		return -E2BIG;
+	memcpy(program->code + program->len, check, sizeof(check));
+	program->len += ARRAY_SIZE(check);
+	memcpy(program->code + program->len, elsewhere->code,
+	       elsewhere->len * sizeof(elsewhere->code[0]));
+	program->len += elsewhere->len;
+	return 0;
+}
+
+static int load(const struct sock_filter *code, size_t len, unsigned int flags)
+{
+	struct sock_fprog fprog = {
+		.len = (unsigned short)len,
+		.filter = (struct sock_filter *)(uintptr_t)code,
+	};
+
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &fprog) != 0)
+		return -errno;
+	return 0;
+}
+
+static int load_filter(bool threads)
+{
+	struct program program = {.len = 0};
+	struct program elsewhere = {
+		.code = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)},
+		.len = 1,
+	};
+	int rc = append_table(&program, &sandbox_clone_rules);
+
+	if (rc < 0)
+		return rc;
+	open_end(&program);
+	if (threads) {
+		elsewhere.len = 0;
+		rc = append_table(&elsewhere, &sandbox_thread_rules);
+		if (rc < 0)
+			return rc;
+	}
+	rc = append_gate(&program, &elsewhere);
+	if (rc < 0)
+		return rc;
+	rc = append_table(&program, &sandbox_server_rules);
+	if (rc < 0)
+		return rc;
+	return load(program.code, program.len, 0);
+}
+
+static int drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
+}
+
+int sandbox_enter(bool threads, struct error *error)
+{
+	const struct rlimit no_core = {0, 0};
+	int rc;
+
+	if (!sandbox_available())
+		return 0;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return error_set_errno(error, errno, "cannot give up new privileges");
+	/* A core would hold guests' memory. */
+	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
+		return error_set_errno(error, errno, "cannot switch core dumps off");
+	rc = drop_capabilities();
+	if (rc < 0)
+		return error_set_errno(error, -rc, "cannot drop capabilities");
+	rc = load_filter(threads);
+	if (rc < 0)
+		return error_set_errno(error, -rc,
+				       "cannot load the system call filter (the kernel needs "
+				       "CONFIG_SECCOMP_FILTER)");
+	return 0;
+}
+
+int sandbox_seal_threads(struct error *error)
+{
+	const struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 4, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_tgkill, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)getpid(), 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	int rc;
+
+	if (!sandbox_available())
+		return 0;
+	rc = load(code, ARRAY_SIZE(code), SECCOMP_FILTER_FLAG_TSYNC);
+	if (rc < 0)
+		return error_set_errno(error, -rc, "cannot seal the vCPU threads");
+	return 0;
+}
+
+int sandbox_enter_idle(void)
+{
+	struct program program = {.len = 0};
+	int rc;
+
+	if (!sandbox_available())
+		return 0;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	rc = append_table(&program, &sandbox_idle_rules);
+	return rc < 0 ? rc : load(program.code, program.len, 0);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the server and its clones may still do once it serves.
+ */
+#ifndef FORKVM_FORKSERVER_SERVER_SANDBOX_H
+#define FORKVM_FORKSERVER_SERVER_SANDBOX_H
+
+#include <stdbool.h>
+
+#include "vmm/base/error.h"
+
+/*
+ * Is this a build that can be locked down? Not with a sanitizer or coverage, whose runtimes open
+ * files and make processes of their own.
+ */
+bool sandbox_available(void);
+
+/*
+ * Lock this process, and every process forked from it, down for good: no new privileges, no
+ * capabilities, no core dumps, and the filter of sandbox_rules.c, by which the server-only system
+ * calls work through the gate alone (gate.h), so not in a clone. threads: clones may make threads
+ * until they call sandbox_seal_threads. All that needs files, sockets or programs comes before.
+ * Errors: -ENOSYS without seccomp, -EACCES, -ENOMEM. Does nothing where it is not available.
+ */
+int sandbox_enter(bool threads, struct error *error);
+
+/*
+ * In a clone with several vCPUs, when all its threads exist: no more of them, and signals only to
+ * itself. Applies to all its threads.
+ */
+int sandbox_seal_threads(struct error *error);
+
+/*
+ * In the anchor, before sandbox_enter: nothing but waiting is allowed from here on. Failure is
+ * returned, and harmless: the anchor does nothing else anyway.
+ */
+int sandbox_enter_idle(void);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tables of allowed system calls. What is in none of them ends the process with SIGSYS.
+ *
+ * Two properties hold the gate up (gate.h), so no rule may break them: no memory becomes executable
+ * (mmap, mprotect), and no mapping is moved (mremap).
+ */
+#include "forkserver/server/sandbox_rules.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include "vmm/base/util.h"
+#include "vmm/machine/machine.h"
+
+#define CALL(name) .nr = SCMP_SYS(name)
+
+/* Argument number arg, masked with mask, must equal value. */
+#define WHERE(arg, mask, value) .arg_count = 1, .args = {SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, mask, value)}
+
+/* All of KVM's ioctls have this type (include/uapi/linux/kvm.h, KVMIO). */
+#define IOCTL_TYPE_MASK 0xff00
+#define IOCTL_TYPE_KVM	0xae00
+
+#define ANY_BITS 0xffffffffffffffff
+#define INT_BITS 0xffffffff
+
+/* What makes a new task a thread of the same process. */
+#define THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
+
+static const struct sandbox_rule clone_rules[] = {
+	/* running a VM */
+	{CALL(ioctl), WHERE(1, IOCTL_TYPE_MASK, IOCTL_TYPE_KVM), .reason = "KVM, and nothing else"},
+	{CALL(mmap), WHERE(2, PROT_EXEC, 0), .reason = "vCPU run areas, heap; never executable"},
+	{CALL(munmap), .reason = "undoes mmap"},
+	{CALL(mprotect), WHERE(2, PROT_EXEC, 0), .reason = "guard pages; never executable"},
+	{CALL(madvise), .reason = "gives heap and guest pages back"},
+	{CALL(brk), .reason = "heap"},
+	{CALL(mremap), .refuse_errno = ENOMEM, .reason = "realloc copies instead: see above"},
+	{CALL(futex), .reason = "locks between vCPU threads"},
+	/* talking to the client and the server, by descriptors that are open already */
+	{CALL(read), .reason = "descriptors at hand"},
+	{CALL(write), .reason = "answers, console, log"},
+	{CALL(sendto), WHERE(4, ANY_BITS, 0), .reason = "answers, reports; to no address"},
+	{CALL(recvfrom), .reason = "a session's next request"},
+	{CALL(poll), .reason = "a client's descriptor that is not ready"},
+	{CALL(close), .reason = "descriptors at hand"},
+	{CALL(close_range), .reason = "drops what is not a clone's own"},
+	{CALL(dup3), .reason = "puts a clone's own descriptors in place"},
+	/* identity and signals */
+	{CALL(getrandom), .reason = "generation id and seed"},
+	{CALL(clock_gettime), .reason = "where the vDSO has to ask the kernel"},
+	{CALL(prctl), WHERE(0, INT_BITS, PR_SET_PDEATHSIG), .reason = "dies with the server"},
+	{CALL(getppid), .reason = "has the server died already?"},
+	{CALL(rt_sigprocmask), .reason = "signals while threads are made"},
+	{CALL(rt_sigreturn), .reason = "return from a signal handler"},
+	{CALL(restart_syscall), .reason = "the kernel resumes poll and futex by it"},
+	{CALL(exit_group), .reason = "the end"},
+};
+
+static const struct sandbox_rule thread_rules[] = {
+	{CALL(clone), WHERE(0, THREAD_FLAGS, THREAD_FLAGS), .reason = "vCPU threads; no processes"},
+	{CALL(clone3), .refuse_errno = ENOSYS, .reason = "its flags cannot be seen: glibc falls "
+							 "back to clone"},
+	{CALL(set_robust_list), .reason = "a new thread registers its locks"},
+	{CALL(rseq), .reason = "a new thread registers its restartable sequences"},
+	{CALL(exit), .reason = "the end of a thread"},
+	{CALL(gettid), .reason = "pthread_kill looks at it"},
+	{CALL(getpid), .reason = "pthread_kill looks at it"},
+	{CALL(tgkill), WHERE(2, INT_BITS, MACHINE_KICK_SIGNAL), .reason = "kicks vCPU threads"},
+	{CALL(rt_sigaction), .reason = "resets the server's handlers"},
+	{CALL(seccomp), .reason = "sandbox_seal_threads; it can only take more away"},
+};
+
+static const struct sandbox_rule server_rules[] = {
+	{CALL(clone3), .reason = "makes clones"},
+	{CALL(epoll_wait), .reason = "waits for all there is to do"},
+	{CALL(epoll_ctl), .reason = "adds connections and pidfds"},
+	{CALL(accept4), .reason = "clients"},
+	{CALL(recvmsg), .reason = "requests with descriptors; reports with their sender's pid"},
+	{CALL(getsockopt), .reason = "SO_PEERCRED of clients, SO_TYPE of their descriptors"},
+	{CALL(fcntl), WHERE(1, INT_BITS, F_DUPFD_CLOEXEC), .reason = "moves descriptors up"},
+	{CALL(waitid), .reason = "how a clone ended"},
+	{CALL(pidfd_send_signal), WHERE(1, INT_BITS, SIGKILL), .reason = "ends a clone"},
+	{CALL(kcmp), .reason = "has a clone its own table of descriptors yet?"},
+	{CALL(openat), WHERE(2, INT_BITS, O_RDONLY | O_CLOEXEC | O_NOFOLLOW),
+	 .reason = "/proc, for memory figures; never for writing"},
+	{CALL(pread64), .reason = "/proc/vmstat, again and again"},
+	{CALL(getdents64), .reason = "counts open descriptors"},
+	{CALL(unlink), .reason = "its socket, when it stops"},
+};
+
+static const struct sandbox_rule idle_rules[] = {
+	{CALL(poll), .reason = "waits for nothing: all an anchor does"},
+	{CALL(restart_syscall), .reason = "the kernel resumes poll by it after a stop"},
+	{CALL(rt_sigreturn), .reason = "return from a signal handler"},
+	{CALL(exit_group), .reason = "the end"},
+};
+
+const struct sandbox_rules sandbox_clone_rules = {clone_rules, ARRAY_SIZE(clone_rules)};
+const struct sandbox_rules sandbox_thread_rules = {thread_rules, ARRAY_SIZE(thread_rules)};
+const struct sandbox_rules sandbox_server_rules = {server_rules, ARRAY_SIZE(server_rules)};
+const struct sandbox_rules sandbox_idle_rules = {idle_rules, ARRAY_SIZE(idle_rules)};

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tables of allowed system calls: each with the reason why it is needed.
+ */
+#ifndef FORKVM_FORKSERVER_SERVER_SANDBOX_RULES_H
+#define FORKVM_FORKSERVER_SERVER_SANDBOX_RULES_H
+
+#include <seccomp.h>
+#include <stddef.h>
+
+#define SANDBOX_RULE_ARGS 2
+
+struct sandbox_rule {
+	int nr;
+	unsigned int arg_count; /* conditions, all of which must hold */
+	struct scmp_arg_cmp args[SANDBOX_RULE_ARGS];
+	int refuse_errno; /* not allowed, but refused with this errno instead of death; 0: allowed */
+	const char *reason;
+};
+
+struct sandbox_rules {
+	const struct sandbox_rule *rules;
+	size_t count;
+};
+
+/* What clones need, and so the server too, from any address. */
+extern const struct sandbox_rules sandbox_clone_rules;
+
+/* What clones of a template with several vCPUs need on top. */
+extern const struct sandbox_rules sandbox_thread_rules;
+
+/* What only the server needs, and only through the gate. */
+extern const struct sandbox_rules sandbox_server_rules;
+
+/* What the anchor needs. */
+extern const struct sandbox_rules sandbox_idle_rules;
+
+#endif

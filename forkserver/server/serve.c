@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The whole of a server's life.
+ */
+#include "forkserver/server/serve.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "forkserver/server/fork.h"
+#include "forkserver/server/gate.h"
+#include "forkserver/server/log.h"
+#include "forkserver/server/private.h"
+#include "forkserver/server/procfs.h"
+#include "forkserver/server/sandbox.h"
+#include "forkserver/server/server.h"
+#include "forkserver/server/sys.h"
+#include "forkserver/server/template.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/util.h"
+
+/* What SIGTERM and SIGINT do: stop a boot by the flag, a serving loop by the eventfd. */
+static volatile int stop_asked;
+static int stop_eventfd = -1;
+
+static void on_stop_signal(int signal)
+{
+	const uint64_t one = 1;
+	int saved = errno;
+
+	(void)signal;
+	stop_asked = 1;
+	if (stop_eventfd >= 0)
+		(void)!write(stop_eventfd, &one, sizeof(one));
+	errno = saved;
+}
+
+static int prepare_signals(struct server *server, struct error *error)
+{
+	struct sigaction stop = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+	server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (server->wake_fd < 0)
+		return error_set_errno(error, errno, "eventfd");
+	stop_eventfd = server->wake_fd;
+	/* A client that leaves is an error of the write to it, here and in clones. */
+	if (sigaction(SIGPIPE, &ignore, NULL) < 0 || sigaction(SIGTERM, &stop, NULL) < 0 ||
+	    sigaction(SIGINT, &stop, NULL) < 0)
+		return error_set_errno(error, errno, "sigaction");
+	return 0;
+}
+
+/* Leave nothing open but the log and ready_fd, so that the low numbers are free (launch.h). */
+static int clear_descriptors(int *ready_fd, struct error *error)
+{
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct rlimit limit;
+
+	if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
+	    (fcntl(STDERR_FILENO, F_GETFD) < 0 && dup2(null_fd, STDERR_FILENO) < 0))
+		return error_set_errno(error, errno, "/dev/null");
+	if (*ready_fd >= 0) {
+		*ready_fd = fcntl(*ready_fd, F_DUPFD_CLOEXEC, FD_HIGH);
+		if (*ready_fd < 0)
+			return error_set_errno(error, errno, "--ready-fd");
+	}
+	/* With none, 0 - 1 is the largest number there is. */
+	syscall(SYS_close_range, FD_KVM, (unsigned int)(*ready_fd < 0 ? 0 : *ready_fd) - 1, 0);
+	if (*ready_fd >= 0)
+		syscall(SYS_close_range, *ready_fd + 1, ~0u, 0);
+	/* A pidfd for each clone, a socket for each client: take what there is to be had. */
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	return 0;
+}
+
+/* Move *fd to the number that clones know it by. */
+static int place(int *fd, int wanted, struct error *error)
+{
+	if (*fd == wanted)
+		return 0;
+	if (dup3(*fd, wanted, O_CLOEXEC) < 0)
+		return error_set_errno(error, errno, "dup3");
+	close(*fd);
+	*fd = wanted;
+	return 0;
+}
+
+static int open_reports(struct server *server, struct error *error)
+{
+	const int on = 1;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set_errno(error, errno, "socketpair");
+	/* If the first is at the place of the writing end, let it be that. */
+	if (pair[0] == FD_REPORT) {
+		pair[0] = pair[1];
+		pair[1] = FD_REPORT;
+	}
+	server->report_fd = pair[0];
+	if (setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+		return error_set_errno(error, errno, "SO_PASSCRED");
+	return place(&pair[1], FD_REPORT, error);
+}
+
+/* How many clones the limit on open files leaves room for, or fewer if the operator says so. */
+static unsigned int clones_possible(const struct serve_options *options)
+{
+	struct rlimit limit = {.rlim_cur = 1024};
+	uint64_t room;
+
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	room = limit.rlim_cur > FD_HIGH + 64 ? limit.rlim_cur - FD_HIGH - 64 : 1;
+	/* Half of what connections could take at the worst stays theirs. */
+	room = room > options->max_connections ? room - options->max_connections / 2 : 1;
+	if (room > SERVE_MAX_CLONES_LIMIT)
+		room = SERVE_MAX_CLONES_LIMIT;
+	if (options->max_clones && options->max_clones < room)
+		room = options->max_clones;
+	return (unsigned int)room;
+}
+
+static int allocate(struct server *server, struct error *error)
+{
+	const struct serve_options *options = server->options;
+	unsigned int capacity = clones_possible(options);
+	int rc;
+
+	if (options->max_clones > capacity)
+		log_warning("--max-clones is cut to %u, for which the limit on open files has room",
+			    capacity);
+	rc = clones_init(&server->clones, capacity);
+	if (rc == 0)
+		rc = timers_init(&server->timers,
+				 (size_t)capacity + options->max_connections + 8);
+	if (rc == 0)
+		rc = private_json_init();
+	if (rc < 0)
+		return error_set(error, ENOMEM, "no memory for the records of %u clones", capacity);
+	return 0;
+}
+
+/* Everything that is not the template. The socket comes before it: a boot may take long. */
+static int prepare(struct server *server, struct serve_options *options, struct error *error)
+{
+	int rc;
+
+	umask(077);
+	rc = clear_descriptors(&options->ready_fd, error);
+	if (rc == 0)
+		rc = kvm_host_open(options->device, &server->host, error);
+	if (rc == 0)
+		rc = place(&server->host->fd, FD_KVM, error);
+	if (rc == 0)
+		rc = open_reports(server, error);
+	if (rc == 0)
+		rc = prepare_signals(server, error);
+	if (rc == 0)
+		rc = listener_init(&server->listener, options->socket,
+				   options->allowed_uid_count > 0, error);
+	if (rc == 0)
+		rc = allocate(server, error);
+	return rc;
+}
+
+static int open_loop(struct server *server, struct error *error)
+{
+	int rc;
+
+	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	server->reserve_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, FD_HIGH);
+	if (server->epoll_fd < 0 || server->reserve_fd < 0)
+		return error_set_errno(error, errno, "cannot set the event loop up");
+	/* Without it an out-of-memory kill is just a kill. */
+	server->vmstat_fd = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
+	(void)procfs_oom_kills(server->vmstat_fd, &server->clones.oom_kills);
+	server->wake_watch.kind = WATCH_WAKE;
+	server->listener_watch.kind = WATCH_LISTENER;
+	rc = server_watch(server, server->wake_fd, &server->wake_watch, EPOLLIN);
+	if (rc == 0)
+		rc = server_watch(server, server->listener.fd, &server->listener_watch, EPOLLIN);
+	if (rc < 0)
+		return error_set_errno(error, -rc, "epoll_ctl");
+	/* EPERM or ENOSYS: then each clone starts with a copy of the table, which takes longer. */
+	server->clones.can_loan = sys_compare_files(server->pid, server->pid) == 0;
+	return 0;
+}
+
+/* From here on the process has one thread and forks. */
+static int lock_down(struct server *server, struct error *error)
+{
+	int rc = fork_prepare(error);
+
+	if (rc < 0)
+		return rc;
+	rc = gate_withhold();
+	if (rc < 0)
+		return error_set_errno(error, -rc, "cannot keep the gate from clones");
+	/* Before the filter: it needs one of its own. */
+	anchor_start(server);
+	rc = sandbox_enter(machine_extra_threads(server->machine) > 0, error);
+	if (rc < 0)
+		return rc;
+	if (!sandbox_available())
+		log_warning("this build (sanitizer or coverage) runs without its sandbox");
+	server->serving = true;
+	return 0;
+}
+
+static void announce(const struct server *server, int ready_fd)
+{
+	log_info("ready: serving clones of %s on %s as process %d", server->options->stub,
+		 server->options->socket, server->pid);
+	if (ready_fd < 0)
+		return;
+	if (write(ready_fd, "ready\n", 6) != 6)
+		log_warning("nobody reads --ready-fd");
+	close(ready_fd);
+}
+
+static int run(struct server *server, struct serve_options *options, struct error *error)
+{
+	int rc = prepare(server, options, error);
+
+	if (rc == 0)
+		rc = template_boot(server, &stop_asked, error);
+	if (rc == 0)
+		rc = open_loop(server, error);
+	if (rc == 0)
+		rc = lock_down(server, error);
+	if (rc == 0)
+		rc = listener_open(&server->listener, error);
+	if (rc < 0)
+		return rc;
+	server->now_ns = now_ns();
+	server->metrics.started_ns = server->now_ns;
+	announce(server, options->ready_fd);
+	rc = server_loop(server, error);
+	conns_done(server);
+	return rc;
+}
+
+static struct server *server_new(const struct serve_options *options)
+{
+	struct server *server = private_map(sizeof(*server));
+
+	if (!server)
+		return NULL;
+	server->options = options;
+	server->pid = getpid();
+	server->epoll_fd = -1;
+	server->wake_fd = -1;
+	server->report_fd = -1;
+	server->vmstat_fd = -1;
+	server->reserve_fd = -1;
+	server->listener.fd = -1;
+	server->listener.lock_fd = -1;
+	anchor_init(&server->anchor);
+	conns_init(&server->conns);
+	return server;
+}
+
+static void server_free(struct server *server)
+{
+	anchor_done(&server->anchor);
+	listener_done(&server->listener);
+	machine_free(server->machine);
+	kvm_host_close(server->host);
+	if (server->clones.records)
+		clones_done(&server->clones);
+	if (server->timers.heap)
+		timers_done(&server->timers);
+	fd_close(&server->epoll_fd);
+	stop_eventfd = -1;
+	fd_close(&server->wake_fd);
+	fd_close(&server->report_fd);
+	fd_close(&server->vmstat_fd);
+	fd_close(&server->reserve_fd);
+	private_unmap(server, sizeof(*server));
+}
+
+int serve(const struct serve_options *options, struct error *error)
+{
+	struct serve_options own = *options; /* ready_fd moves */
+	struct server *server = server_new(&own);
+	int rc;
+
+	if (!server)
+		return error_set_errno(error, errno, "no memory for the server");
+	rc = run(server, &own, error);
+	if (rc == 0)
+		log_info("stopped: %lu clones were made", server->metrics.clones_started);
+	server_free(server);
+	return rc;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server's state: one struct, in memory that clones do not inherit.
+ *
+ * Descriptors, all owned, and what a fork does with them: clones keep FD_KVM and FD_REPORT, and
+ * close the rest (child.c).
+ */
+#ifndef FORKVM_FORKSERVER_SERVER_SERVER_H
+#define FORKVM_FORKSERVER_SERVER_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "forkserver/server/anchor.h"
+#include "forkserver/server/clone.h"
+#include "forkserver/server/conn.h"
+#include "forkserver/server/listener.h"
+#include "forkserver/server/metrics.h"
+#include "forkserver/server/options.h"
+#include "forkserver/server/timers.h"
+#include "forkserver/server/watch.h"
+#include "vmm/kvm/host.h"
+#include "vmm/machine/machine.h"
+
+struct server {
+	const struct serve_options *options;
+	struct kvm_host *host;	   /* owned */
+	struct machine *machine;   /* owned; frozen once the server serves */
+	struct machine_info info;  /* of the frozen machine                */
+	size_t request_capacity;   /* bytes of a request the guest can take */
+	pid_t pid;
+
+	int epoll_fd;
+	int wake_fd;	/* eventfd, written by the handler of SIGTERM and SIGINT             */
+	int report_fd;	/* reports' reading end                                              */
+	int vmstat_fd;	/* /proc/vmstat; -1 when there is none                               */
+	int reserve_fd; /* given up for a moment to tell a client that descriptors are out   */
+	struct watch wake_watch;
+	struct watch listener_watch;
+	struct listener listener;
+
+	struct anchor anchor;
+	struct clones clones;
+	struct conns conns;
+	struct timers timers;
+	struct metrics metrics;
+	uint64_t now_ns;   /* when the loop last woke up                       */
+	bool stopping;	   /* no new clones or connections; ends when it can   */
+	bool serving;	   /* locked down                                      */
+};
+
+/* Have epoll report events of fd with watch. -errno. */
+int server_watch(struct server *server, int fd, struct watch *watch, uint32_t events);
+
+/*
+ * Stop having events of fd reported. To be called before fd is closed: a child that was just forked
+ * may still hold it, and epoll would go on reporting it.
+ */
+void server_unwatch(struct server *server, int fd);
+
+/* Stop: refuse what is new, end the clones (unless they are to be kept), then leave the loop. */
+void server_stop(struct server *server, const char *why);
+
+/* Serve until stopped. 0, or -errno when the loop itself failed. */
+int server_loop(struct server *server, struct error *error);
+
+#endif
