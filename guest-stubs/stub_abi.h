@@ -22,7 +22,9 @@
  *   completes when the next request is in the mailbox. DONE at any time after BOOTED. CONSOLE at
  *   any time after BOOTED. Anything else (another order, an unknown port of the block, a size that
  *   is not 32 bits, an IN, a range outside RAM) ends the VM with a guest error that says so; it
- *   never harms the host or another clone.
+ *   never harms the host or another clone. Ports outside the block behave as on a PC without
+ *   devices: an IN reads all ones, an OUT is lost. A vCPU that executes HLT without an interrupt
+ *   controller stays halted; when all have, the VM ends as shut down.
  *
  * Everything is little-endian. All addresses are guest-physical.
  */

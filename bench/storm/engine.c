@@ -175,7 +175,7 @@ static void record(struct engine *engine, const struct slot *slot, const struct 
 
 static void on_end(struct engine *engine, struct slot *slot, const struct link_event *event)
 {
-	char reason[STORM_REASON_SIZE];
+	char reason[STORM_REASON_SIZE + 32]; /* cut where it is counted */
 
 	/* Its answer may have come in the same moment; a clone writes it before it ends. */
 	take_answer(engine, slot);

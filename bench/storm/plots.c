@@ -97,6 +97,46 @@ static char *plot_close(struct plot *plot)
 	return text;
 }
 
+static const char *const variants[] = {"plain", "lean"};
+
+/* The floor's p50 of a variant, 0 without. */
+static double floor_p50(const struct storm_result *result, size_t which)
+{
+	return storm_floor_number(json_object_get(result->floor, variants[which]), "latency_us",
+				  "p50");
+}
+
+/* Labels at round numbers, the denser the less the axis spans. */
+static void put_axis(FILE *script, double low, double high)
+{
+	static const double dense[] = {1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 0};
+	static const double sparse[] = {1, 2, 5, 0};
+	const double *steps = high / low < 6 ? dense : sparse;
+	bool first = true;
+
+	fprintf(script, "set logscale x\nset xrange [%g:%g]\nset xtics (", low, high);
+	for (double decade = 1; decade < high; decade *= 10)
+		for (size_t i = 0; steps[i] > 0; i++) {
+			if (decade * steps[i] < low || decade * steps[i] > high)
+				continue;
+			fprintf(script, "%s%g", first ? "" : ",", decade * steps[i]);
+			first = false;
+		}
+	fprintf(script, ")\n");
+}
+
+static void put_floor_lines(FILE *script, const struct storm_result *result)
+{
+	for (size_t i = 0; i < 2 && result->floor; i++)
+		fprintf(script,
+			"set arrow from first %g, graph 0 to first %g, graph 1 nohead lw 1.5 dt 2 "
+			"lc rgb '#777777' front\n"
+			"set label 'floor %s p50' at first %g, graph 0.6 rotate by 90 "
+			"offset character -0.7,0 tc rgb '#555555' front\n",
+			floor_p50(result, i), floor_p50(result, i), variants[i],
+			floor_p50(result, i));
+}
+
 /* Clones by latency in bins of equal width on a logarithmic axis, and how many were at most so
  * slow. */
 char *plot_latency(struct storm_result *result)
@@ -108,8 +148,14 @@ char *plot_latency(struct storm_result *result)
 
 	if (result->latency.count == 0 || !plot_open(&plot, 380))
 		return NULL;
-	low = (double)result->latency.values[0] / 1000 * 0.95; /* sorted now */
-	high = latency.max * 1.05;
+	low = (double)result->latency.values[0] / 1000; /* sorted now */
+	high = latency.max;
+	for (size_t i = 0; i < 2 && result->floor; i++) {
+		low = fmin(low, floor_p50(result, i));
+		high = fmax(high, floor_p50(result, i));
+	}
+	low *= 0.95;
+	high *= 1.05;
 	step = log(high / low) / BINS;
 	for (size_t i = 0; i < result->latency.count; i++) {
 		double value = (double)result->latency.values[i] / 1000;
@@ -124,35 +170,19 @@ char *plot_latency(struct storm_result *result)
 			low * exp(step * ((double)bin + 1)) - low * exp(step * (double)bin),
 			bins[bin], 100.0 * (double)below / (double)result->latency.count);
 	}
-	fprintf(plot.script,
-		"EOD\n"
-		"set logscale x\n"
-		"set xrange [%g:%g]\n"
-		"set xlabel 'latency, microseconds'\n"
-		"set ylabel 'clones'\n"
-		"set y2label 'at most so slow, %%'\n"
-		"set y2tics 0,25,100\n"
-		"set y2range [0:100]\n"
-		"set border 11\n"
-		"set yrange [0:*]\n"
-		"set style fill solid 0.85 noborder\n"
-		"set key top left\n",
-		low, high);
-	for (size_t i = 0; i < 2 && result->floor; i++) {
-		static const char *const variants[] = {"plain", "lean"};
-		double base = storm_floor_number(json_object_get(result->floor, variants[i]),
-						 "latency_us", "p50");
-
-		if (base > low && base < high)
-			fprintf(plot.script,
-				"set arrow from first %g, graph 0 to first %g, graph 1 nohead lw "
-				"1.5 "
-				"dt 2 lc rgb '#777777' front\n"
-				"set label 'floor %s p50' at first %g, graph 0.6 rotate by 90 "
-				"offset character -0.7,0 tc rgb '#555555' front\n",
-				base, base, variants[i], base);
-	}
-	fprintf(plot.script, "plot $bins using 1:3:2 with boxes lc rgb '#3b7dd8' title 'clones', "
+	fprintf(plot.script, "EOD\n");
+	put_axis(plot.script, low, high);
+	put_floor_lines(plot.script, result);
+	fprintf(plot.script, "set xlabel 'latency, microseconds'\n"
+			     "set ylabel 'clones'\n"
+			     "set y2label 'at most so slow, %%'\n"
+			     "set y2tics 0,25,100\n"
+			     "set y2range [0:100]\n"
+			     "set border 11\n"
+			     "set yrange [0:*]\n"
+			     "set style fill solid 0.85 noborder\n"
+			     "set key outside top center horizontal\n"
+			     "plot $bins using 1:3:2 with boxes lc rgb '#3b7dd8' title 'clones', "
 			     "$bins using 1:4 axes x1y2 with lines lw 2 lc rgb '#d8663b' "
 			     "title 'at most so slow'\n");
 	return plot_close(&plot);
@@ -161,7 +191,6 @@ char *plot_latency(struct storm_result *result)
 /* One bar a program, made of the medians of its stages. */
 char *plot_stages(struct storm_result *result)
 {
-	static const char *const variants[] = {"lean", "plain"};
 	static const char *const colours[STORM_STAGES] = {
 		"#9aa5b1", "#3b7dd8", "#c9b458", "#58a55c", "#8bc48a",
 		"#7b61b8", "#b39ddb", "#a1887f", "#d8663b", "#5f6b77"};

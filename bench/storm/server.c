@@ -17,7 +17,7 @@
 
 #define READY_TIMEOUT_MS 120000 /* a template with a lot to populate takes its time */
 #define STOP_TIMEOUT_MS	 30000
-#define READY_FD	 3 /* what the server's end of the pipe is called there */
+#define READY_FD	 10 /* what the server's end of the pipe is called there */
 
 /* The server's last words, for when something went wrong. */
 static void show_log(const struct storm_server *server)

@@ -163,7 +163,7 @@ static int store_body_b64(struct request *request, const json_t *value, struct e
 
 static int store_protocol(struct request *request, const json_t *value, struct error *error)
 {
-	uint64_t version;
+	uint64_t version = 0;
 	int ret;
 
 	(void)request;

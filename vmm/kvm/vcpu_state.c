@@ -178,11 +178,25 @@ void vcpu_state_done(struct vcpu_state *state)
 	state->msrs = NULL;
 }
 
+/*
+ * XSTATE_BV says which components the CPU happened to track as not in their initial state; one that
+ * is not has its initial values in the area all the same (Intel SDM volume 1, 13.4.2). So it is not
+ * the guest's state, and two equal areas may differ in it.
+ */
+#define XSTATE_BV_AT 512u
+
+static bool same_xsave(const char *a, const char *b, size_t size)
+{
+	const size_t after = XSTATE_BV_AT + sizeof(uint64_t);
+
+	return memcmp(a, b, XSTATE_BV_AT) == 0 && memcmp(a + after, b + after, size - after) == 0;
+}
+
 static bool same(size_t item, const struct vcpu_state *a, const struct vcpu_state *b,
 		 const struct kvm_host *host)
 {
 	if (item == ITEM_XSAVE)
-		return memcmp(a->xsave, b->xsave, host->xsave_size) == 0;
+		return same_xsave(a->xsave, b->xsave, host->xsave_size);
 	return items[item].size &&
 	       memcmp((const char *)a + items[item].offset, (const char *)b + items[item].offset,
 		      items[item].size) == 0;

@@ -234,6 +234,5 @@ Test(msr, rearming_has_kvmclock_written_into_a_new_memslot)
 	ioctl(vcpu.fd, KVM_RUN, 0);
 	for (size_t i = 0; i < 32; i++)
 		written |= memory[CLOCK_GPA + i];
-	cr_assert_neq(written, 0);
-	munmap(memory, MIB);
+	cr_assert_neq(written, 0); /* the memory stays: it must outlive the VM */
 }

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making clones and collecting what they say.
+ */
+#ifndef FORKVM_FORKSERVER_CLI_CLONE_RUN_H
+#define FORKVM_FORKSERVER_CLI_CLONE_RUN_H
+
+#include "forkserver/cli/cli.h"
+
+struct clone_command {
+	struct cli_target target;
+	uint64_t count;
+	bool console;
+	struct forkvm_clone_spec spec; /* of each; without tag and descriptors */
+};
+
+/* Make the clones, print what comes. Returns the exit status. */
+int clone_run(const struct clone_command *command);
+
+#endif

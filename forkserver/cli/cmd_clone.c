@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * forkvm clone: options, and the request's bytes. What happens then is in clone_run.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "forkserver/cli/clone_run.h"
+#include "forkserver/cli/parse.h"
+#include "vmm/base/cleanup.h"
+
+enum {
+	OPT_COUNT = 0x200,
+	OPT_REQUEST,
+	OPT_REQUEST_FILE,
+	OPT_TIMEOUT,
+	OPT_DETACH,
+	OPT_CONSOLE,
+};
+
+static const struct option clone_options[] = {
+	{"count", required_argument, NULL, OPT_COUNT},
+	{"request", required_argument, NULL, OPT_REQUEST},
+	{"request-file", required_argument, NULL, OPT_REQUEST_FILE},
+	{"timeout", required_argument, NULL, OPT_TIMEOUT},
+	{"detach", no_argument, NULL, OPT_DETACH},
+	{"console", no_argument, NULL, OPT_CONSOLE},
+	CLI_TARGET_OPTIONS,
+	{0},
+};
+
+static int too_long(struct error *error, const char *where)
+{
+	return error_set(error, EMSGSIZE, "the request %s has more than %d bytes, the most a guest "
+					  "takes",
+			 where, FORKVM_PROTOCOL_MAX_REQUEST);
+}
+
+/* Read path ("-": standard input) into a buffer that is the caller's. */
+static int read_request(const char *path, char **ret_data, size_t *ret_len, struct error *error)
+{
+	bool is_stdin = !strcmp(path, "-");
+	_cleanup_close_ int fd = is_stdin ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *data = malloc(FORKVM_PROTOCOL_MAX_REQUEST + 1);
+	size_t len = 0;
+	ssize_t count = 1;
+
+	if (fd < 0)
+		return error_set_errno(error, errno, "cannot open %s", path);
+	if (!data)
+		return error_set(error, ENOMEM, "no memory for the request");
+	while (count > 0 && len <= FORKVM_PROTOCOL_MAX_REQUEST) {
+		count = read(fd, data + len, FORKVM_PROTOCOL_MAX_REQUEST + 1 - len);
+		if (count < 0 && errno == EINTR)
+			count = 1;
+		else if (count < 0)
+			return error_set_errno(error, errno, "cannot read %s", path);
+		else
+			len += (size_t)count;
+	}
+	if (len > FORKVM_PROTOCOL_MAX_REQUEST)
+		return too_long(error, is_stdin ? "from standard input" : "in the file");
+	*ret_data = ptr_steal(data);
+	*ret_len = len;
+	return 0;
+}
+
+static int set_option(struct clone_command *command, int option, const char *value,
+		      const char **file, struct error *error)
+{
+	switch (option) {
+	case OPT_COUNT:
+		return parse_number("count", value, 1, UINT32_MAX, &command->count, error);
+	case OPT_REQUEST:
+		command->spec.request = value;
+		command->spec.request_len = strlen(value);
+		if (command->spec.request_len > FORKVM_PROTOCOL_MAX_REQUEST)
+			return too_long(error, "of --request");
+		return 0;
+	case OPT_REQUEST_FILE:
+		*file = value;
+		return 0;
+	case OPT_TIMEOUT:
+		return parse_duration("timeout", value, &command->spec.timeout_ms, error);
+	case OPT_DETACH:
+		command->spec.detach = true;
+		return 0;
+	default:
+		command->console = true;
+		return 0;
+	}
+}
+
+int cmd_clone(int argc, char **argv)
+{
+	struct clone_command command = {
+		.count = 1,
+		.spec = {.answer_fd = -1, .console_fd = -1},
+	};
+	_cleanup_free_ char *data = NULL;
+	const char *file = NULL;
+	struct error error;
+	int option;
+	int status;
+
+	while ((option = cli_option(argc, argv, clone_options, &command.target, &status)) != -1) {
+		if (option == CLI_OPTION_EXIT)
+			return status;
+		if (set_option(&command, option, optarg, &file, &error) < 0)
+			return cli_misused("%s", error.text);
+	}
+	if (optind < argc)
+		return cli_misused("\"%.40s\" is one word too many", argv[optind]);
+	if (file && command.spec.request)
+		return cli_misused("give --request or --request-file, not both");
+	if (file && read_request(file, &data, &command.spec.request_len, &error) < 0)
+		return cli_complain(CLI_FAILED, "%s", error.text);
+	if (file)
+		command.spec.request = data;
+	return clone_run(&command);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of verbs, and the two that need nothing else: help and version.
+ */
+#include <stdio.h>
+
+#include "forkserver/cli/cli.h"
+#include "forkvm_version.h"
+
+#define TARGET_USAGE                                                                               \
+	"  --name NAME      the server of that name (default: \"default\")\n"                      \
+	"  --socket PATH    the server at that socket\n"                                           \
+	"  --json           print JSON\n"
+
+const struct verb cli_verbs[] = {
+	{"serve", cmd_serve, "boot a template and serve clones of it",
+	 "usage: forkvm serve --stub PATH [option...]\n"
+	 "\n"
+	 "The template:\n"
+	 "  --stub PATH          image of the guest: a static x86-64 ELF, or a flat binary\n"
+	 "  --mem SIZE           RAM; MiB, or with a suffix B, K, M, G (default 128)\n"
+	 "  --cpus N             vCPUs (default 1)\n"
+	 "  --args TEXT          boot arguments for the guest\n"
+	 "  --mem-path FILE      keep RAM in this file instead of anonymous memory\n"
+	 "  --slots WHICH        memory registered before a clone runs: auto, all, populated\n"
+	 "  --irqchip            in-kernel interrupt controllers, even if not asked for\n"
+	 "  --cpuid              the host's whole CPUID table, even if not asked for\n"
+	 "  --boot-timeout TIME  for reaching the template point (default 30s; 0: none)\n"
+	 "  --device PATH        the KVM device (default /dev/kvm)\n"
+	 "\n"
+	 "The service:\n"
+	 "  --name NAME          socket at $XDG_RUNTIME_DIR/forkvm-NAME.sock, or in /run\n"
+	 "  --socket PATH        socket at PATH\n"
+	 "  --allow-uid UID      let this user connect, too (up to 16 times)\n"
+	 "  --max-connections N  (default 1024)\n"
+	 "  --no-anchor          do without the process that keeps KVM switched on\n"
+	 "  --ready-fd N         write \"ready\" to descriptor N when serving\n"
+	 "  --log-level LEVEL    error, warning, info (default) or debug\n"
+	 "  --log-json           log JSON objects\n"
+	 "\n"
+	 "The clones:\n"
+	 "  --max-clones N       alive at once (default: what open files allow)\n"
+	 "  --clone-timeout TIME default and maximum of a clone's time (default 0: none)\n"
+	 "  --clone-memory SIZE  private memory of a clone, sampled (default: no limit)\n"
+	 "  --keep-clones        clones outlive the server\n"},
+	{"clone", cmd_clone, "make clones and print their answers",
+	 "usage: forkvm clone [option...]\n"
+	 "\n"
+	 "  --count N            clones to make (default 1)\n"
+	 "  --request TEXT       what the guest is asked\n"
+	 "  --request-file FILE  the same from a file (-: standard input), at most 64 KiB\n"
+	 "  --timeout TIME       end a clone after this time: 5 (s), 250ms, 10m\n"
+	 "  --detach             do not wait; clones live on\n"
+	 "  --console            copy the guests' consoles to standard error\n" TARGET_USAGE},
+	{"list", cmd_list, "list the live clones",
+	 "usage: forkvm list [option...]\n\n" TARGET_USAGE},
+	{"inspect", cmd_inspect, "tell about the server and its template, or about a clone",
+	 "usage: forkvm inspect [option...] [ID]\n\n" TARGET_USAGE},
+	{"kill", cmd_kill, "end clones",
+	 "usage: forkvm kill [option...] ID...\n"
+	 "       forkvm kill [option...] --all\n\n" TARGET_USAGE},
+	{"stats", cmd_stats, "print what the server has counted",
+	 "usage: forkvm stats [option...]\n\n" TARGET_USAGE},
+	{"stop", cmd_stop, "stop the server, and with it its clones",
+	 "usage: forkvm stop [option...]\n\n" TARGET_USAGE},
+	{"version", cmd_version, "print the version", "usage: forkvm version [--json]\n"},
+	{"help", cmd_help, "print help on a verb", "usage: forkvm help [VERB]\n"},
+	{0},
+};
+
+int cmd_version(int argc, char **argv)
+{
+	struct cli_target target = {0};
+	int status;
+
+	if (!cli_parse_target(argc, argv, &target, &status))
+		return status;
+	if (target.json)
+		printf("{\"forkvm\":\"%s\",\"protocol\":%d}\n", FORKVM_VERSION,
+		       FORKVM_PROTOCOL_VERSION);
+	else
+		printf("forkvm %s (protocol %d)\n", FORKVM_VERSION, FORKVM_PROTOCOL_VERSION);
+	return cli_flush();
+}
+
+int cmd_help(int argc, char **argv)
+{
+	const struct verb *verb = argc > 1 ? cli_find_verb(argv[1]) : NULL;
+
+	if (verb) {
+		fputs(verb->usage, stdout);
+		return cli_flush();
+	}
+	if (argc > 1)
+		return cli_misused("\"%.40s\" is not a verb of forkvm", argv[1]);
+	printf("usage: forkvm VERB [option...]\n\n");
+	for (verb = cli_verbs; verb->name; verb++)
+		printf("  %-8s %s\n", verb->name, verb->summary);
+	printf("\n\"forkvm help VERB\" tells the options of a verb.\n");
+	return cli_flush();
+}
