@@ -31,6 +31,16 @@ static void show_log(const struct storm_server *server)
 		fclose(log);
 }
 
+/* How it ended, in words. */
+static void say_status(const char *what, int status)
+{
+	if (WIFSIGNALED(status))
+		fprintf(stderr, "clone_storm: %s: %s (signal %d)\n", what,
+			strsignal(WTERMSIG(status)), WTERMSIG(status));
+	else
+		fprintf(stderr, "clone_storm: %s: status %d\n", what, WEXITSTATUS(status));
+}
+
 /* In the child: become the server. */
 static _Noreturn void become_server(const struct storm_options *options,
 				    const struct storm_server *server, const char *program,
@@ -73,11 +83,7 @@ static int await_ready(int fd)
 			READY_TIMEOUT_MS / 1000);
 		return -1;
 	}
-	if (rc < 0 || read(fd, &byte, 1) != 1) {
-		fprintf(stderr, "clone_storm: the server ended before it was ready\n");
-		return -1;
-	}
-	return 0;
+	return rc > 0 && read(fd, &byte, 1) == 1 ? 0 : -1;
 }
 
 static int make_folder(struct storm_server *ret)
@@ -127,11 +133,14 @@ int storm_server_start(const struct storm_options *options, struct storm_server 
 	rc = ret->pid < 0 ? -1 : await_ready(ready[0]);
 	close(ready[0]);
 	if (rc < 0) {
-		show_log(ret);
 		if (ret->pid > 0) {
-			kill(ret->pid, SIGKILL);
-			waitpid(ret->pid, NULL, 0);
+			int status = 0;
+
+			kill(ret->pid, SIGTERM); /* in vain when it has ended by itself */
+			waitpid(ret->pid, &status, 0);
+			say_status("the server ended before it was ready", status);
 		}
+		show_log(ret);
 		remove_folder(ret);
 	}
 	return rc;
@@ -154,12 +163,10 @@ int storm_server_stop(struct storm_server *server)
 		fprintf(stderr, "clone_storm: the server did not end within %d s: killed\n",
 			STOP_TIMEOUT_MS / 1000);
 		kill(server->pid, SIGKILL);
-		waitpid(server->pid, NULL, 0);
-		status = 1;
+		waitpid(server->pid, &status, 0);
 	}
 	if (status != 0) {
-		fprintf(stderr, "clone_storm: the server ended with status %#x\n",
-			(unsigned int)status);
+		say_status("the server ended", status);
 		show_log(server);
 	}
 	remove_folder(server);

@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "forkserver/server/gate.h"
+#include "forkserver/server/private.h"
 #include "forkserver/server/sandbox_rules.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
@@ -164,31 +165,40 @@ static int load(const struct sock_filter *code, size_t len, unsigned int flags)
 	return 0;
 }
 
-static int load_filter(bool threads)
+static int load_parts(struct program *program, struct program *elsewhere, bool threads)
 {
-	struct program program = {.len = 0};
-	struct program elsewhere = {
-		.code = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)},
-		.len = 1,
-	};
-	int rc = append_table(&program, &sandbox_clone_rules);
+	int rc = append_table(program, &sandbox_clone_rules);
 
 	if (rc < 0)
 		return rc;
-	open_end(&program);
-	if (threads) {
-		elsewhere.len = 0;
-		rc = append_table(&elsewhere, &sandbox_thread_rules);
-		if (rc < 0)
-			return rc;
-	}
-	rc = append_gate(&program, &elsewhere);
+	open_end(program);
+	if (threads)
+		rc = append_table(elsewhere, &sandbox_thread_rules);
+	else
+		elsewhere->code[elsewhere->len++] =
+			(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 	if (rc < 0)
 		return rc;
-	rc = append_table(&program, &sandbox_server_rules);
+	rc = append_gate(program, elsewhere);
 	if (rc < 0)
 		return rc;
-	return load(program.code, program.len, 0);
+	rc = append_table(program, &sandbox_server_rules);
+	if (rc < 0)
+		return rc;
+	return load(program->code, program->len, 0);
+}
+
+static int load_filter(bool threads)
+{
+	/* Not on the stack, whose pages every clone would inherit. */
+	struct program *parts = private_map(2 * sizeof(*parts));
+	int rc;
+
+	if (!parts)
+		return -ENOMEM;
+	rc = load_parts(&parts[0], &parts[1], threads);
+	private_unmap(parts, 2 * sizeof(*parts));
+	return rc;
 }
 
 static int drop_capabilities(void)

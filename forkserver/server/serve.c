@@ -21,6 +21,7 @@
 
 #include "forkserver/server/fork.h"
 #include "forkserver/server/gate.h"
+#include "forkserver/server/image.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/private.h"
 #include "forkserver/server/procfs.h"
@@ -209,6 +210,7 @@ static int lock_down(struct server *server, struct error *error)
 
 	if (rc < 0)
 		return rc;
+	log_debug("%d segments of the program are prepared for forks", image_prepare());
 	rc = gate_withhold();
 	if (rc < 0)
 		return error_set_errno(error, -rc, "cannot keep the gate from clones");
@@ -242,10 +244,11 @@ static int run(struct server *server, struct serve_options *options, struct erro
 		rc = template_boot(server, &stop_asked, error);
 	if (rc == 0)
 		rc = open_loop(server, error);
-	if (rc == 0)
-		rc = lock_down(server, error);
+	/* Whoever connects from here on waits until the loop runs. */
 	if (rc == 0)
 		rc = listener_open(&server->listener, error);
+	if (rc == 0)
+		rc = lock_down(server, error);
 	if (rc < 0)
 		return rc;
 	server->now_ns = now_ns();
