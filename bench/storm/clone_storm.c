@@ -1,11 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /* clone_storm: its phases. See storm.h. */
+#define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "bench/storm/plots.h"
 #include "bench/storm/storm.h"
+
+volatile sig_atomic_t storm_interrupted;
+
+static void on_interrupt(int signal)
+{
+	(void)signal;
+	storm_interrupted = 1;
+}
+
+/* Without SA_RESTART: whatever waits is to notice. A second signal ends the program. */
+static void catch_interrupts(void)
+{
+	struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
 
 static int drive(const struct storm_options *options, struct storm_result *result)
 {
@@ -55,7 +74,7 @@ int main(int argc, char **argv)
 	storm_options_parse(argc, argv, &options);
 	if (options.html && !plots_available())
 		return EXIT_FAILURE;
-	signal(SIGPIPE, SIG_IGN);
+	catch_interrupts();
 	host_record_take(&result.host);
 	if (options.floor) {
 		/* Before the server starts: its anchor would help the floor too. */

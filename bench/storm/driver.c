@@ -5,7 +5,7 @@
 #include "bench/storm/engine.h"
 #include "bench/storm/link.h"
 
-#define MEMORY_CLONES 100 /* kept alive to be looked at, when the timed round keeps none */
+#define MEMORY_CLONES 200 /* kept alive to be looked at, when the timed round keeps none */
 
 static int run_rounds(const struct storm_options *options, struct forkvm_client *client,
 		      struct checker *checker, struct storm_result *result)
@@ -28,7 +28,8 @@ static int run_rounds(const struct storm_options *options, struct forkvm_client 
 	};
 	int rc = engine_run(client, &timed, checker, result);
 
-	if (rc == 0 && !options->alive)
+	/* Without one good clone there is nothing to look at, and nothing new to learn. */
+	if (rc == 0 && !options->alive && result->ok > 0)
 		rc = engine_run(client, &memory, checker, result);
 	return rc;
 }

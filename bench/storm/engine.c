@@ -304,6 +304,16 @@ static void give_up(struct engine *engine)
 	engine->fatal = "nothing has happened for too long (see --timeout)";
 }
 
+/* Every clone that was to be is accounted for: those still out, and those never asked for. */
+static void count_missing(struct engine *engine)
+{
+	for (size_t i = 0; i < engine->slots.count; i++)
+		if (engine->slots.list[i].busy)
+			fail_slot(engine, &engine->slots.list[i], engine->fatal);
+	for (; engine->sent < engine->round.count; engine->sent++)
+		storm_fail(&engine->result->failures, "never sent: %s", engine->fatal);
+}
+
 static void wait_and_handle(struct engine *engine, int timeout_ms)
 {
 	struct epoll_event events[EVENTS_MAX];
@@ -360,6 +370,8 @@ static void work(struct engine *engine)
 		    engine->waiting == 0)
 			measure_and_release(engine);
 		show_progress(engine, false);
+		if (storm_interrupted)
+			engine->fatal = "interrupted";
 	}
 	show_progress(engine, true);
 }
@@ -418,6 +430,7 @@ int engine_run(struct forkvm_client *client, const struct round *round, struct c
 		work(&engine);
 		conclude(&engine);
 		if (engine.fatal) {
+			count_missing(&engine);
 			fprintf(stderr, "clone_storm: %s: %s\n", round->label, engine.fatal);
 			rc = -1;
 		}

@@ -12,8 +12,6 @@
 
 #define FLOOR_COUNT_MAX 2000 /* enough for a p99, and a few seconds */
 
-extern char **environ;
-
 /* Start program with its standard output in a pipe; returns the pipe's other end. */
 static FILE *start(char **arguments, pid_t *ret_pid)
 {

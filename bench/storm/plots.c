@@ -115,11 +115,13 @@ static void put_axis(FILE *script, double low, double high)
 	bool first = true;
 
 	fprintf(script, "set logscale x\nset xrange [%g:%g]\nset xtics (", low, high);
-	for (double decade = 1; decade < high; decade *= 10)
+	for (int power = 0; pow(10, power) < high; power++)
 		for (size_t i = 0; steps[i] > 0; i++) {
-			if (decade * steps[i] < low || decade * steps[i] > high)
+			double at = pow(10, power) * steps[i];
+
+			if (at < low || at > high)
 				continue;
-			fprintf(script, "%s%g", first ? "" : ",", decade * steps[i]);
+			fprintf(script, "%s%g", first ? "" : ",", at);
 			first = false;
 		}
 	fprintf(script, ")\n");
@@ -144,7 +146,7 @@ char *plot_latency(struct storm_result *result)
 	struct summary latency = samples_summarise(&result->latency, 1000);
 	size_t bins[BINS] = {0}, below = 0;
 	double low, high, step;
-	struct plot plot;
+	struct plot plot = {0};
 
 	if (result->latency.count == 0 || !plot_open(&plot, 380))
 		return NULL;
@@ -194,7 +196,7 @@ char *plot_stages(struct storm_result *result)
 	static const char *const colours[STORM_STAGES] = {
 		"#9aa5b1", "#3b7dd8", "#c9b458", "#58a55c", "#8bc48a",
 		"#7b61b8", "#b39ddb", "#a1887f", "#d8663b", "#5f6b77"};
-	struct plot plot;
+	struct plot plot = {0};
 
 	if (result->latency.count == 0 || !plot_open(&plot, 320))
 		return NULL;
@@ -232,7 +234,7 @@ char *plot_stages(struct storm_result *result)
 char *plot_memory(const struct storm_result *result)
 {
 	const struct storm_memory *memory = &result->memory;
-	struct plot plot;
+	struct plot plot = {0};
 
 	if (memory->curve_count < 2 || !plot_open(&plot, 320))
 		return NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A server of clone_storm's own: started before the storm, stopped after it. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -51,6 +52,7 @@ static _Noreturn void become_server(const struct storm_options *options,
 
 	/* A clone_storm that is killed must not leave a server behind. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	setpgid(0, 0); /* an interrupt from the terminal is for us, who then stop it */
 	if (getppid() != parent)
 		_exit(1);
 	snprintf(mem, sizeof(mem), "%llu", (unsigned long long)options->mem_mib);
@@ -98,10 +100,16 @@ static int make_folder(struct storm_server *ret)
 	return 0;
 }
 
+/* With all that the server may have left in it (the folder is only ours). */
 static void remove_folder(const struct storm_server *server)
 {
-	unlink(server->socket);
-	unlink(server->log);
+	DIR *folder = opendir(server->folder);
+	const struct dirent *entry;
+
+	while (folder && (entry = readdir(folder)))
+		unlinkat(dirfd(folder), entry->d_name, 0); /* "." and ".." refuse */
+	if (folder)
+		closedir(folder);
 	rmdir(server->folder);
 }
 

@@ -12,6 +12,7 @@
 #define FORKVM_BENCH_STORM_STORM_H
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -99,6 +100,9 @@ struct storm_floor_row {
 	const char *name; /* "plain", "lean" */
 	const json_t *figures;
 };
+
+/* clone_storm.c: a signal asked for the end; what was done so far is reported. */
+extern volatile sig_atomic_t storm_interrupted;
 
 /* options.c: ends the program on --help and on what it cannot understand. */
 void storm_options_parse(int argc, char **argv, struct storm_options *ret);

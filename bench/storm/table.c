@@ -142,8 +142,10 @@ static void print_host(const struct host_record *host)
 void storm_report_table(const struct storm_options *options, struct storm_result *result)
 {
 	print_head(options, result);
-	print_latency(result);
-	print_stages(result);
+	if (result->latency.count) {
+		print_latency(result);
+		print_stages(result);
+	}
 	print_memory(&result->memory);
 	print_host(&result->host);
 }

@@ -171,7 +171,7 @@ int cli_simple(const struct cli_target *target, const char *op, const char *memb
 
 void cli_print_json(const json_t *value)
 {
-	json_dumpf(value, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	json_dumpf(value, stdout, JSON_COMPACT | JSON_REAL_PRECISION(10));
 	putchar('\n');
 }
 

@@ -72,7 +72,7 @@ static int set_option(struct clone_command *command, int option, const char *val
 {
 	switch (option) {
 	case OPT_COUNT:
-		return parse_number("count", value, 1, UINT32_MAX, &command->count, error);
+		return parse_number("--count", value, 1, UINT32_MAX, &command->count, error);
 	case OPT_REQUEST:
 		command->spec.request = value;
 		command->spec.request_len = strlen(value);
@@ -83,7 +83,7 @@ static int set_option(struct clone_command *command, int option, const char *val
 		*file = value;
 		return 0;
 	case OPT_TIMEOUT:
-		return parse_duration("timeout", value, &command->spec.timeout_ms, error);
+		return parse_duration("--timeout", value, &command->spec.timeout_ms, error);
 	case OPT_DETACH:
 		command->spec.detach = true;
 		return 0;

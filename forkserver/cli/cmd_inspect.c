@@ -58,7 +58,7 @@ int cmd_inspect(int argc, char **argv)
 		return cli_misused("inspect takes one clone's id, or none");
 	if (optind == argc)
 		return cli_simple(&target, "inspect", NULL, print_reply);
-	if (parse_number("id", argv[optind], 0, INT64_MAX, &id, &error) < 0)
+	if (parse_number("a clone's id", argv[optind], 0, INT64_MAX, &id, &error) < 0)
 		return cli_misused("%s", error.text);
 	snprintf(members, sizeof(members), "\"id\":%" PRIu64, id);
 	return cli_simple(&target, "inspect", members, print_reply);

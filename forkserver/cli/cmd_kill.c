@@ -69,7 +69,7 @@ int cmd_kill(int argc, char **argv)
 	for (int i = optind; i < argc; i++) {
 		uint64_t id;
 
-		if (parse_number("id", argv[i], 0, INT64_MAX, &id, &error) < 0)
+		if (parse_number("a clone's id", argv[i], 0, INT64_MAX, &id, &error) < 0)
 			return cli_misused("%s", error.text);
 	}
 	return kill_each(&target, argv + optind, argc - optind);

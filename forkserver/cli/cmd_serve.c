@@ -91,10 +91,10 @@ static int set_template(struct serve_options *options, int option, const char *v
 		options->stub = value;
 		return 0;
 	case OPT_MEM:
-		return parse_size("mem", value, &options->machine.ram_size, error);
+		return parse_size("--mem", value, &options->machine.ram_size, error);
 	case OPT_CPUS:
 		/* What is too many is for the machine to say. */
-		rc = parse_number("cpus", value, 0, UINT32_MAX, &number, error);
+		rc = parse_number("--cpus", value, 0, UINT32_MAX, &number, error);
 		options->machine.vcpus = (unsigned int)number;
 		return rc;
 	case OPT_ARGS:
@@ -112,7 +112,7 @@ static int set_template(struct serve_options *options, int option, const char *v
 		options->machine.force_cpuid = true;
 		return 0;
 	case OPT_BOOT_TIMEOUT:
-		rc = parse_duration("boot-timeout", value, &number, error);
+		rc = parse_duration("--boot-timeout", value, &number, error);
 		options->boot_timeout_ns = number * 1000000;
 		return rc;
 	case OPT_DEVICE:
@@ -126,7 +126,7 @@ static int set_template(struct serve_options *options, int option, const char *v
 static int add_allowed_uid(struct serve_options *options, const char *value, struct error *error)
 {
 	uint64_t uid;
-	int rc = parse_number("allow-uid", value, 0, UINT32_MAX - 1, &uid, error);
+	int rc = parse_number("--allow-uid", value, 0, UINT32_MAX - 1, &uid, error);
 
 	if (rc < 0)
 		return rc;
@@ -148,7 +148,7 @@ static int set_service(struct serve_command *command, int option, const char *va
 	case OPT_ALLOW_UID:
 		return add_allowed_uid(options, value, error);
 	case OPT_MAX_CONNECTIONS:
-		rc = parse_number("max-connections", value, 1, SERVE_MAX_CONNECTIONS_LIMIT, &number,
+		rc = parse_number("--max-connections", value, 1, SERVE_MAX_CONNECTIONS_LIMIT, &number,
 				  error);
 		options->max_connections = (unsigned int)number;
 		return rc;
@@ -156,7 +156,7 @@ static int set_service(struct serve_command *command, int option, const char *va
 		options->anchor = false;
 		return 0;
 	case OPT_READY_FD:
-		rc = parse_number("ready-fd", value, 3, INT32_MAX, &number, error);
+		rc = parse_number("--ready-fd", value, 3, INT32_MAX, &number, error);
 		options->ready_fd = (int)number;
 		return rc;
 	case OPT_LOG_LEVEL:
@@ -184,13 +184,13 @@ static int set_clones(struct serve_options *options, int option, const char *val
 
 	switch (option) {
 	case OPT_MAX_CLONES:
-		rc = parse_number("max-clones", value, 1, SERVE_MAX_CLONES_LIMIT, &number, error);
+		rc = parse_number("--max-clones", value, 1, SERVE_MAX_CLONES_LIMIT, &number, error);
 		options->max_clones = (unsigned int)number;
 		return rc;
 	case OPT_CLONE_TIMEOUT:
-		return parse_duration("clone-timeout", value, &options->clone_timeout_ms, error);
+		return parse_duration("--clone-timeout", value, &options->clone_timeout_ms, error);
 	case OPT_CLONE_MEMORY:
-		return parse_size("clone-memory", value, &options->clone_memory, error);
+		return parse_size("--clone-memory", value, &options->clone_memory, error);
 	case OPT_KEEP_CLONES:
 		options->keep_clones = true;
 		return 0;

@@ -58,11 +58,11 @@ int parse_number(const char *option, const char *text, uint64_t min, uint64_t ma
 	if (rc == 0 && *rest)
 		rc = -EINVAL;
 	if (rc == -EINVAL)
-		return error_set(error, EINVAL, "--%s takes a whole number, not \"%.40s\"", option,
+		return error_set(error, EINVAL, "%s takes a whole number, not \"%.40s\"", option,
 				 text);
 	if (rc < 0 || number < min || number > max)
 		return error_set(error, ERANGE,
-				 "--%s is %.40s where %" PRIu64 " to %" PRIu64 " are possible",
+				 "%s is %.40s where %" PRIu64 " to %" PRIu64 " are possible",
 				 option, text, min, max);
 	*ret_number = number;
 	return 0;
@@ -79,11 +79,11 @@ int parse_size(const char *option, const char *text, uint64_t *ret_bytes, struct
 	int rc = parse_with_unit(text, units, ret_bytes);
 
 	if (rc == -ERANGE)
-		return error_set(error, ERANGE, "--%s %.40s is more than any host has", option,
+		return error_set(error, ERANGE, "%s %.40s is more than any host has", option,
 				 text);
 	if (rc < 0)
 		return error_set(error, EINVAL,
-				 "--%s takes a size such as 128 (MiB), 512K, 4G or 4096B, not "
+				 "%s takes a size such as 128 (MiB), 512K, 4G or 4096B, not "
 				 "\"%.40s\"",
 				 option, text);
 	return 0;
@@ -100,12 +100,12 @@ int parse_duration(const char *option, const char *text, uint64_t *ret_ms, struc
 
 	if (rc < 0)
 		return error_set(error, -rc,
-				 "--%s takes a time such as 5 (seconds), 250ms, 10m or 2h, not "
+				 "%s takes a time such as 5 (seconds), 250ms, 10m or 2h, not "
 				 "\"%.40s\"",
 				 option, text);
 	/* 30 years: what the protocol can say, and what a deadline can hold. */
 	if (*ret_ms > 946080000000ull)
-		return error_set(error, ERANGE, "--%s %.40s is longer than 30 years: use 0 for "
+		return error_set(error, ERANGE, "%s %.40s is longer than 30 years: use 0 for "
 						"no limit",
 				 option, text);
 	return 0;

@@ -10,8 +10,8 @@
 #include "vmm/base/error.h"
 
 /*
- * Each parses text, the value of an option of that name, and stores the number. Errors, in words
- * that name the option: -EINVAL (not of that form), -ERANGE.
+ * Each parses text, the value of what option names ("--mem"), and stores the number. Errors, in words
+ * that say so: -EINVAL (not of that form), -ERANGE.
  */
 
 /* A decimal integer from min to max. */

@@ -21,6 +21,7 @@
 #include "vmm/kvm/anchor.h"
 
 #define RESTART_AFTER_NS (10 * NS_PER_SEC)
+#define STOP_WAIT_MS	 1000
 
 static _Noreturn void anchor_run(const struct kvm_host *host, pid_t server_pid, bool locked_down)
 {
@@ -116,9 +117,14 @@ void anchor_on_exit(struct server *server)
 
 void anchor_done(struct anchor *anchor)
 {
+	struct pollfd pollfd = {.fd = anchor->pidfd, .events = POLLIN};
+	siginfo_t info;
+
 	if (anchor->pidfd < 0)
 		return;
-	/* Reaped by nobody: this process ends next, and its parent's reaper takes over. */
 	sys_pidfd_kill(anchor->pidfd);
+	/* Nobody else may be there to reap it. It does nothing, so its end does not take long. */
+	if (poll(&pollfd, 1, STOP_WAIT_MS) > 0)
+		sys_wait_pidfd(anchor->pidfd, &info);
 	fd_close(&anchor->pidfd);
 }

@@ -33,7 +33,7 @@ void anchor_start(struct server *server);
 /* Its pidfd is readable: it died. */
 void anchor_on_exit(struct server *server);
 
-/* Kill it; fine when there is none. */
+/* Kill it and wait for it; fine when there is none. */
 void anchor_done(struct anchor *anchor);
 
 #endif

@@ -27,7 +27,7 @@ struct child {
 	const struct launch *launch;
 	int answer_fd;
 	int console_fd;
-	bool client_left; /* nobody reads the answers any more */
+	struct error client_error; /* what the client did that ends its clone; no code: nothing */
 	struct report report;
 };
 
@@ -86,7 +86,8 @@ static int on_answer(void *ctx, const void *data, size_t len)
 	if (child->answer_fd >= 0)
 		rc = child->launch->session ? send_packet(child->answer_fd, data, len) :
 					      write_all(child->answer_fd, data, len);
-	child->client_left = rc == -EPIPE || rc == -ECONNRESET;
+	if (rc == -EPIPE || rc == -ECONNRESET)
+		error_set(&child->client_error, -rc, "its client closed the answer descriptor");
 	if (!child->report.answered_ns)
 		child->report.answered_ns = now_ns();
 	return rc;
@@ -103,7 +104,10 @@ static int on_park(void *ctx, void *buf, size_t capacity, size_t *ret_len)
 		int rc = 0;
 
 		if (len > 0 && (size_t)len > capacity)
-			return -EMSGSIZE;
+			return error_set(&child->client_error, EMSGSIZE,
+					 "its client sent a request of %zd bytes where this guest "
+					 "takes at most %zu",
+					 len, capacity);
 		if (len >= 0) {
 			*ret_len = (size_t)len;
 			return len > 0;
@@ -222,9 +226,10 @@ static void run(struct child *child)
 	report->end = (uint32_t)end_of_machine(end.reason);
 	report->status = end.status;
 	report->error = end.error;
-	if (child->client_left) {
+	/* For the machine it is its owner that failed, but it is the client's doing. */
+	if (child->client_error.code) {
 		report->end = FORKVM_END_KILLED;
-		error_set(&report->error, EPIPE, "its client closed the answer descriptor");
+		report->error = child->client_error;
 	}
 }
 

@@ -21,7 +21,6 @@
 
 #include "forkserver/server/fork.h"
 #include "forkserver/server/gate.h"
-#include "forkserver/server/image.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/private.h"
 #include "forkserver/server/procfs.h"
@@ -210,7 +209,6 @@ static int lock_down(struct server *server, struct error *error)
 
 	if (rc < 0)
 		return rc;
-	log_debug("%d segments of the program are prepared for forks", image_prepare());
 	rc = gate_withhold();
 	if (rc < 0)
 		return error_set_errno(error, -rc, "cannot keep the gate from clones");

@@ -34,7 +34,7 @@ int helper_without_descriptors(int (*body)(void *context), void *context);
 /* How many descriptors this process has open. */
 size_t helper_count_fds(void);
 
-/* How many threads it has. */
+/* How many threads it has, the kernel's own left out. */
 size_t helper_count_threads(void);
 
 #endif

@@ -165,10 +165,10 @@ guest_halt_end:
 	movl	$1, (%rdi)
 	guest_end early_wild_write
 
-	guest early_template_twice
+	guest template_twice
 	template
 	bell	FORKVM_PORT_TEMPLATE, 0
-	guest_end early_template_twice
+	guest_end template_twice
 
 	guest early_in_from_doorbell
 	boot
@@ -176,13 +176,13 @@ guest_halt_end:
 	in	%dx, %eax
 	guest_end early_in_from_doorbell
 
-	guest early_string_out
+	guest string_out
 	boot
 	mov	$FORKVM_PORT_TEMPLATE, %edx
 	mov	$BASE + RESPONSE, %esi
 	mov	$8, %ecx
 	rep outsl
-	guest_end early_string_out
+	guest_end string_out
 
 	/* Console text, then the template. */
 	guest console
@@ -194,6 +194,18 @@ guest_halt_end:
 	bell	FORKVM_PORT_CONSOLE, 6
 	answer	0
 	guest_end console
+
+	/* A page here and there in the template: every 32 MiB of 3 GiB. */
+	guest scatter
+	boot
+	mov	$64 << 20, %edi
+1:	movb	$1, (%rdi)
+	add	$32 << 20, %edi
+	cmp	$3 << 30, %edi
+	jb	1b
+	bell	FORKVM_PORT_TEMPLATE, 0
+	answer	0
+	guest_end scatter
 
 /* ---- Clones ---- */
 

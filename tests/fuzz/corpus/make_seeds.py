@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Write the seed corpora beside this file: a few inputs a target, each for a path of its own.
+
+The seeds are checked in; this is how they were made, and how to make more.
+"""
+
+import os
+import struct
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# System V ABI, "Object Files" and "Program Loading".
+PT_LOAD, PT_INTERP, PT_NOTE = 1, 3, 4
+ET_EXEC, ET_DYN = 2, 3
+EM_X86_64, EM_AARCH64 = 62, 183
+LOAD = 0x100000
+
+
+def elf(segments, kind=ET_EXEC, machine=EM_X86_64, entry=LOAD, bits=2, data=b""):
+    ident = b"\x7fELF" + bytes([bits, 1, 1]) + bytes(9)
+    header = ident + struct.pack(
+        "<HHIQQQIHHHHHH", kind, machine, 1, entry, 64, 0, 0, 64, 56, len(segments), 0, 0, 0)
+    table = b"".join(
+        struct.pack("<IIQQQQQQ", s["type"], 7, s["offset"], s["gpa"], s["gpa"], s["file"],
+                    s["memory"], 4096)
+        for s in segments)
+    return header + table + data
+
+
+def load(offset, gpa=LOAD, file=16, memory=32):
+    return {"type": PT_LOAD, "offset": offset, "gpa": gpa, "file": file, "memory": memory}
+
+
+def note(offset, file):
+    return {"type": PT_NOTE, "offset": offset, "gpa": 0, "file": file, "memory": 0}
+
+
+def forkvm_note(version=1, needs=1):
+    return struct.pack("<III", 7, 8, 1) + b"forkvm\0\0" + struct.pack("<II", version, needs)
+
+
+def elf_seeds():
+    text = b"\x90" * 15 + b"\xf4"
+    one, two = 64 + 56, 64 + 2 * 56
+    ours, other = forkvm_note(), struct.pack("<III", 4, 4, 3) + b"GNU\0" + b"idid"
+    good = elf([load(one)], data=text)
+    return {
+        "good": good,
+        "empty": b"",
+        "truncated-header": good[:40],
+        "truncated-table": good[:90],
+        "truncated-segment": good[:-1],
+        "aarch64": elf([load(one)], machine=EM_AARCH64, data=text),
+        "class32": elf([load(one)], bits=1, data=text),
+        "dynamic": elf([load(two), {**load(0), "type": PT_INTERP}], data=text),
+        "pie": elf([load(one)], kind=ET_DYN, data=text),
+        "no-segments": elf([]),
+        "offset-wraps": elf([load(2**64 - 8)], data=text),
+        "gpa-wraps": elf([load(one, gpa=2**64 - 16)], data=text),
+        "low": elf([load(one, gpa=0x1000)], data=text),
+        "large": elf([load(one, memory=2**40)], data=text),
+        "shrinks": elf([load(one, memory=8)], data=text),
+        "entry-outside": elf([load(one)], entry=2**63, data=text),
+        "note": elf([load(two), note(two + 16, len(ours))], data=text + ours),
+        "note-other-abi": elf([load(two), note(two + 16, 28)], data=text + forkvm_note(9)),
+        "note-behind-another": elf([load(two), note(two + 16, len(other + ours))],
+                                   data=text + other + ours),
+        "note-huge-name": elf([load(two), note(two + 16, 12)],
+                              data=text + struct.pack("<III", 0xffffffff, 0xffffffff, 1)),
+        "note-outside": elf([load(two), note(two + 16, 2**32)], data=text + ours),
+    }
+
+
+# Steps of doorbells.c. BOOTED with the value MAILBOX: bit 5 of the access's first byte.
+BOOTED, TEMPLATE, READY, PARK, DONE, CONSOLE = range(0, 24, 4)
+GOOD = b"\x01" + struct.pack("<III", 0x20000, 0x40000, 0x60000) + b"\x00\x01\x00" * 2 + b"\x00\x01"
+
+
+def ring(bell, value=None, how=0):
+    if value is None:
+        return bytes([3, how | 0x20, bell])
+    return bytes([3, how, bell]) + struct.pack("<I", value)
+
+
+def deliver(length):
+    return b"\x02" + struct.pack("<H", length)
+
+
+def doorbell_seeds():
+    booted = GOOD + ring(BOOTED)
+    template = booted + ring(TEMPLATE, 0)
+    serving = template + deliver(8)
+    ready = serving + ring(READY, 16) + b"\x00"
+    return {
+        "life": ready + ring(PARK, 0) + b"\x05\x00" + ring(READY, 1) + b"\x00" + ring(DONE, 3),
+        "no-more-requests": ready + ring(PARK, 0) + b"\x00\x00",
+        "sink-fails": serving + ring(READY, 16) + b"\x01",
+        "park-fails": ready + ring(PARK, 0) + b"\x01\x00",
+        "park-too-long": ready + ring(PARK, 0) + b"\xff\xff" + ring(READY, 0) + b"\x00",
+        "console": booted + ring(CONSOLE, 200) + b"\x00" + ring(CONSOLE, 257),
+        "answer-too-long": serving + ring(READY, 257) + ring(READY, 0xffffffff),
+        "request-too-long": template + deliver(257),
+        "order": ring(READY, 0) + booted + ring(PARK, 0) + ring(BOOTED) + ring(TEMPLATE, 0),
+        "wild-mailbox": ring(BOOTED, 0xffffffc0) + ring(BOOTED, 0x1fffc0) + ring(BOOTED, 0x10001),
+        "zero-mailbox": ring(BOOTED),
+        "wild-areas": b"\x01" + b"\xff" * 20 + ring(BOOTED),
+        "area-at-the-end": b"\x01" + struct.pack("<III", 0x1f0000, 0x1f0000, 0x1ff000)
+                           + b"\x00\x00\x01" * 2 + b"\x00\x10" + ring(BOOTED),
+        "no-areas": b"\x01" + b"\xff" * 12 + b"\0" * 8 + ring(BOOTED) + ring(TEMPLATE, 0)
+                    + deliver(0) + ring(READY, 0) + b"\x00" + ring(DONE, 0),
+        "sizes": ring(BOOTED, 0, 1) + ring(BOOTED, 0, 2) + ring(BOOTED, 0, 4)
+                 + ring(BOOTED, 0, 8 | 0x20) + ring(1, 0) + ring(24, 0),
+        "rewrite-mailbox": template + b"\x00\x00\x00\x00\x38" + b"\xff" * 56 + deliver(3)
+                           + ring(READY, 5) + b"\x00",
+    }
+
+
+def request_seeds():
+    return {
+        "hello": b'{"op":"hello","protocol":1}\n',
+        "hello-other": b'{"op":"hello","protocol":2,"tag":"a"}\n',
+        "clone": b'{"op":"clone","tag":7,"answer":true,"request":"text","timeout_ms":1000}\n',
+        "clone-b64": b'{"op":"clone","answer":true,"console":true,"session":true,'
+                     b'"detach":false,"progress":true,"request_b64":"AAEC/w=="}\n',
+        "clone-both": b'{"op":"clone","request":"a","request_b64":"YQ=="}\n',
+        "clone-unknown": b'{"op":"clone","timeout":1}\n',
+        "list": b'{"op":"list","after":500}\n',
+        "inspect": b'{"op":"inspect","id":1}\n',
+        "kill": b'{"op":"kill","id":9223372036854775807}\n{"op":"kill","all":true}\n',
+        "kill-neither": b'{"op":"kill"}\n',
+        "stats-stop": b'{"op":"stats"}\n{"op":"stop"}\n',
+        "escapes": b'{"op":"clone","request":"\\u0000\\ud83d\\ude00\\"\\\\"}\n',
+        "types": b'{"op":1}\n{"op":"clone","answer":1}\n{"op":"list","after":-1}\n[]\n1\n""\n',
+        "duplicate": b'{"op":"stop","op":"stats"}\n',
+        "not-json": b"GET / HTTP/1.0\r\n\r\n",
+        "deep": b"[" * 300 + b"\n",
+        "half": b'{"op":"clo',
+        "base64": b"AAEC/w==",
+    }
+
+
+def main():
+    seeds = {"elf": elf_seeds(), "doorbells": doorbell_seeds(), "request": request_seeds()}
+    for target, inputs in seeds.items():
+        folder = os.path.join(HERE, target)
+        os.makedirs(folder, exist_ok=True)
+        for name, data in inputs.items():
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(data)
+        print(f"{target}: {len(inputs)} seeds")
+
+
+if __name__ == "__main__":
+    main()
