@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define TEMPORARY_MAX 60 /* leaves a Unix socket's path 40 more */
 
 /* The folder of the running program, without a slash at its end. */
 static int own_folder(char folder[PATH_MAX])
@@ -65,4 +68,11 @@ int program_find(const char *name, char ret[STUB_PATH_SIZE])
 	if (rc < 0)
 		return rc;
 	return access(ret, X_OK) == 0 ? 0 : -ENOENT;
+}
+
+const char *temporary_folder(void)
+{
+	const char *folder = getenv("TMPDIR");
+
+	return folder && folder[0] == '/' && strlen(folder) <= TEMPORARY_MAX ? folder : "/tmp";
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the stubs and the programs of this build are.
+ * Where the stubs and the programs of this build are, and where temporary files go.
  */
 #ifndef FORKVM_BENCH_COMMON_STUBS_H
 #define FORKVM_BENCH_COMMON_STUBS_H
@@ -16,5 +16,8 @@ int stub_find(const char *name, char ret[STUB_PATH_SIZE]);
 
 /* The path of another program beside the running one. 0, or -ENOENT. */
 int program_find(const char *name, char ret[STUB_PATH_SIZE]);
+
+/* $TMPDIR, or /tmp when that is unset or too long to hold a socket's path. */
+const char *temporary_folder(void);
 
 #endif

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/common/clock.h"
 #include "bench/floor/floor.h"
 #include "guest-stubs/stub_abi.h"
 
@@ -27,10 +27,7 @@ struct child {
 
 static void stamp(struct child *child, enum floor_stage stage)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	child->message.at_ns[stage] = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	child->message.at_ns[stage] = now_ns();
 }
 
 /* Tell the parent and end. */

@@ -120,7 +120,14 @@ _Noreturn void floor_child(const struct floor_template *template, enum floor_var
 void floor_run(const struct floor_options *options, const struct floor_template *template,
 	       struct floor_result results[FLOOR_VARIANTS]);
 
+/*
+ * Descriptors of VMs that are open in all processes this user may look into. To be asked when this
+ * program holds none.
+ */
+unsigned int floor_count_other_vms(void);
+
 /* Print as a table, or write as JSON. Sorts the samples. 0, or -errno of the file. */
-int floor_report(const struct floor_options *options, struct floor_result results[FLOOR_VARIANTS]);
+int floor_report(const struct floor_options *options, unsigned int other_vms,
+		 struct floor_result results[FLOOR_VARIANTS]);
 
 #endif

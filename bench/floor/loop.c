@@ -12,22 +12,14 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/common/clock.h"
 #include "bench/floor/floor.h"
 
 /* The variants take turns, so that what drifts on the host (clocks, caches) drifts for both. */
 #define ROUNDS	10
 #define WARM_UP 5 /* clones at the start of each turn that are not counted */
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static _Noreturn void fail(const char *what)
 {

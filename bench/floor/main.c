@@ -100,6 +100,7 @@ int main(int argc, char **argv)
 	struct floor_options options;
 	struct floor_template template;
 	char stub[STUB_PATH_SIZE];
+	unsigned int other_vms;
 	int rc;
 
 	parse(argc, argv, &options);
@@ -110,8 +111,9 @@ int main(int argc, char **argv)
 	}
 	options.stub = stub;
 	floor_template_make(&options, &template);
+	other_vms = floor_count_other_vms();
 	floor_run(&options, &template, results);
-	rc = floor_report(&options, results);
+	rc = floor_report(&options, other_vms, results);
 	for (int variant = 0; variant < FLOOR_VARIANTS; variant++)
 		release(&results[variant]);
 	floor_template_done(&template);

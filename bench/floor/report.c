@@ -39,7 +39,7 @@ static json_t *variant_json(struct floor_result *result)
 			 summary_json(&end));
 }
 
-static int write_json(const struct floor_options *options,
+static int write_json(const struct floor_options *options, unsigned int other_vms,
 		      struct floor_result results[FLOOR_VARIANTS])
 {
 	struct host_record host;
@@ -47,12 +47,12 @@ static int write_json(const struct floor_options *options,
 	int rc;
 
 	host_record_take(&host);
-	root = json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "stub", options->stub, "mem_mib",
-			 (json_int_t)options->mem_mib, "populate_mib",
+	root = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "stub", options->stub,
+			 "mem_mib", (json_int_t)options->mem_mib, "populate_mib",
 			 (json_int_t)options->populate_mib, "count", (json_int_t)options->count,
-			 variant_names[FLOOR_PLAIN], variant_json(&results[FLOOR_PLAIN]),
-			 variant_names[FLOOR_LEAN], variant_json(&results[FLOOR_LEAN]), "host",
-			 host_record_json(&host));
+			 "other_vms", (json_int_t)other_vms, variant_names[FLOOR_PLAIN],
+			 variant_json(&results[FLOOR_PLAIN]), variant_names[FLOOR_LEAN],
+			 variant_json(&results[FLOOR_LEAN]), "host", host_record_json(&host));
 	if (strcmp(options->json, "-") == 0)
 		rc = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	else
@@ -73,10 +73,14 @@ static void print_row(const char *name, struct samples *samples)
 	       summary.max);
 }
 
-int floor_report(const struct floor_options *options, struct floor_result results[FLOOR_VARIANTS])
+int floor_report(const struct floor_options *options, unsigned int other_vms,
+		 struct floor_result results[FLOOR_VARIANTS])
 {
 	if (options->json)
-		return write_json(options, results);
+		return write_json(options, other_vms, results);
+	if (other_vms)
+		printf("%u other VMs are open on this host, so plain is faster than it would be\n",
+		       other_vms);
 	for (int variant = 0; variant < FLOOR_VARIANTS; variant++) {
 		struct floor_result *result = &results[variant];
 

@@ -18,7 +18,7 @@
 #include "vmm/machine/frozen.h"
 #include "vmm/machine/machine.h"
 
-#define BOOT_TIMEOUT_NS	  30000000000u
+#define BOOT_TIMEOUT_NS	  280000000000u
 #define MAILBOX_ALIGNMENT 64u
 #define XSAVE_MAX	  16384
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "bench/storm/plots.h"
 #include "bench/storm/storm.h"
@@ -77,6 +78,8 @@ int main(int argc, char **argv)
 	catch_interrupts();
 	host_record_take(&result.host);
 	if (options.floor) {
+		if (isatty(STDERR_FILENO))
+			fprintf(stderr, "floor: a few seconds\r");
 		/* Before the server starts: its anchor would help the floor too. */
 		result.floor = storm_floor_run(&options);
 		if (!result.floor)

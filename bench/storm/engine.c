@@ -4,14 +4,13 @@
 #include "bench/storm/engine.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/common/clock.h"
 #include "bench/storm/link.h"
 #include "bench/storm/memory.h"
 
@@ -19,16 +18,6 @@
 #define EVENTS_MAX    64
 #define FILES_RESERVE 64 /* descriptors that are not answers */
 #define PROGRESS_NS   100000000u
-#define CURVE_STEPS   20u
-#define ANSWER_MAX    65536u
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static void show_progress(struct engine *engine, bool last)
 {
@@ -44,184 +33,6 @@ static void show_progress(struct engine *engine, bool last)
 		seconds > 0 ? (double)engine->answered / seconds : 0, failures->total,
 		last ? "\r\033[K" : "");
 	fflush(stderr);
-}
-
-/* Count a clone as failed, once. */
-static void fail_slot(struct engine *engine, struct slot *slot, const char *reason)
-{
-	if (slot->failed)
-		return;
-	slot->failed = true;
-	if (!slot->answered)
-		engine->waiting--;
-	storm_fail(&engine->result->failures, "%s", reason);
-}
-
-static void accept_answer(struct engine *engine, struct slot *slot, uint64_t at_ns)
-{
-	slot->answered = true;
-	slot->answered_ns = at_ns;
-	engine->answered++;
-	engine->waiting--;
-	engine->last_answer_ns = at_ns;
-	slot_close_far(&engine->slots, slot);
-	if (engine->round.alive && engine->answered >= engine->next_curve) {
-		memory_curve_point(&engine->result->memory, engine->answered);
-		engine->next_curve += engine->round.count / CURVE_STEPS + 1;
-	}
-}
-
-/* Join what came now to what came before; *ret_length bytes at what is returned. */
-static const char *join_partial(struct slot *slot, const char *data, size_t length,
-				size_t *ret_length)
-{
-	char *joined = realloc(slot->partial, slot->partial_length + length + 1);
-
-	if (!joined)
-		return NULL;
-	memcpy(joined + slot->partial_length, data, length);
-	slot->partial = joined;
-	slot->partial_length += length;
-	*ret_length = slot->partial_length;
-	return joined;
-}
-
-static void judge(struct engine *engine, struct slot *slot, const char *data, size_t length)
-{
-	const char *reason = "wrong answer";
-
-	if (slot->answered) {
-		fail_slot(engine, slot, "a second answer, or bytes after the first");
-		return;
-	}
-	if (slot->partial) {
-		data = join_partial(slot, data, length, &length);
-		if (!data) {
-			fail_slot(engine, slot, "no memory for its answer");
-			return;
-		}
-	}
-	switch (check_answer(engine->checker, data, length, &reason)) {
-	case CHECK_GOOD:
-		accept_answer(engine, slot, now_ns());
-		break;
-	case CHECK_SHORT:
-		if (!slot->partial && !join_partial(slot, data, length, &length))
-			fail_slot(engine, slot, "no memory for its answer");
-		break;
-	case CHECK_BAD:
-		fail_slot(engine, slot, reason);
-		break;
-	}
-}
-
-/* Take all that has come from a clone. */
-static void take_answer(struct engine *engine, struct slot *slot)
-{
-	ssize_t got;
-
-	while ((got = slot_read(&engine->slots, slot, engine->buffer, ANSWER_MAX + 1, &slot->pid)) >
-	       0)
-		if (slot->busy)
-			judge(engine, slot, engine->buffer, (size_t)got);
-	if (got < 0 && got != -ECONNRESET)
-		fail_slot(engine, slot, strerror((int)-got));
-}
-
-static void on_answer_event(struct engine *engine, size_t index, uint32_t events)
-{
-	struct slot *slot = &engine->slots.list[index];
-
-	take_answer(engine, slot);
-	/* The other end is gone; without this epoll would say so for ever. */
-	if (events & (EPOLLHUP | EPOLLERR))
-		epoll_ctl(engine->epoll, EPOLL_CTL_DEL, slot->near_fd, NULL);
-}
-
-/* When a stage ended, by the end record; the last one by our own clock. */
-static uint64_t stage_end(const struct slot *slot, const struct link_event *event, size_t stage)
-{
-	return stage == STORM_ANSWER ? slot->answered_ns : event->at_ns[stage];
-}
-
-/* The stages follow one another, as one clock counts; otherwise something lies. */
-static bool stages_make_sense(const struct slot *slot, const struct link_event *event)
-{
-	uint64_t before = slot->sent_ns;
-
-	for (size_t stage = 0; stage < STORM_STAGES; stage++) {
-		if (stage_end(slot, event, stage) < before)
-			return false;
-		before = stage_end(slot, event, stage);
-	}
-	return true;
-}
-
-static void record(struct engine *engine, const struct slot *slot, const struct link_event *event)
-{
-	uint64_t before = slot->sent_ns;
-
-	engine->ok++;
-	if (!engine->round.timed)
-		return;
-	samples_add(&engine->result->latency, slot->answered_ns - slot->due_ns);
-	for (size_t stage = 0; stage < STORM_STAGES; stage++) {
-		uint64_t at = stage_end(slot, event, stage);
-
-		samples_add(&engine->result->stages[stage], at - before);
-		before = at;
-	}
-}
-
-static void on_end(struct engine *engine, struct slot *slot, const struct link_event *event)
-{
-	char reason[STORM_REASON_SIZE + 32]; /* cut where it is counted */
-
-	/* Its answer may have come in the same moment; a clone writes it before it ends. */
-	take_answer(engine, slot);
-	if (!event->done) {
-		snprintf(reason, sizeof(reason), "%s%s", slot->answered ? "after its answer: " : "",
-			 event->text);
-		fail_slot(engine, slot, reason);
-	} else if (!slot->answered) {
-		fail_slot(engine, slot,
-			  slot->partial ? "ended with half an answer" : "ended without an answer");
-	} else if (!stages_make_sense(slot, event)) {
-		fail_slot(engine, slot, "its stages are not in order");
-	} else if (!slot->failed) {
-		record(engine, slot, event);
-	}
-	engine->ended++;
-	engine->last_end_ns = now_ns();
-	slots_give(&engine->slots, slot);
-}
-
-static void on_link_event(struct engine *engine, const struct link_event *event)
-{
-	struct slot *slot;
-
-	if (event->tag >= engine->slots.count || !engine->slots.list[event->tag].busy) {
-		engine->fatal = "the server speaks of a clone that was not asked for";
-		return;
-	}
-	slot = &engine->slots.list[event->tag];
-	on_end(engine, slot, event);
-}
-
-/* Read all records that the server has sent. */
-static void take_records(struct engine *engine)
-{
-	struct link_event event;
-	int rc;
-
-	while (!engine->fatal && (rc = link_next(engine->client, &event)) != 0) {
-		if (rc < 0)
-			engine->fatal = rc == -ECONNRESET || rc == -EPIPE
-						? "the server has closed the connection"
-						: strerror(-rc);
-		else
-			on_link_event(engine, &event);
-	}
 }
 
 /* Send one request. False when nothing more can be sent now. */
@@ -299,7 +110,7 @@ static void give_up(struct engine *engine)
 		snprintf(reason, sizeof(reason), "%s within %u s",
 			 slot->answered ? "not known to have ended" : "no answer",
 			 engine->round.options->timeout_s);
-		fail_slot(engine, slot, reason);
+		engine_fail(engine, slot, reason);
 	}
 	engine->fatal = "nothing has happened for too long (see --timeout)";
 }
@@ -309,7 +120,7 @@ static void count_missing(struct engine *engine)
 {
 	for (size_t i = 0; i < engine->slots.count; i++)
 		if (engine->slots.list[i].busy)
-			fail_slot(engine, &engine->slots.list[i], engine->fatal);
+			engine_fail(engine, &engine->slots.list[i], engine->fatal);
 	for (; engine->sent < engine->round.count; engine->sent++)
 		storm_fail(&engine->result->failures, "never sent: %s", engine->fatal);
 }
@@ -327,11 +138,11 @@ static void wait_and_handle(struct engine *engine, int timeout_ms)
 		if (events[i].data.u64 == LINK_EVENT)
 			records = true;
 		else
-			on_answer_event(engine, events[i].data.u64, events[i].events);
+			engine_take_answer(engine, events[i].data.u64, events[i].events);
 	}
 	/* The library may also have taken records in while it was sending. */
 	if (records || count == 0)
-		take_records(engine);
+		engine_take_records(engine);
 	if (count > 0)
 		engine->last_event_ns = now_ns();
 	else if (engine->sent > engine->ended &&
@@ -399,7 +210,7 @@ static int prepare(struct engine *engine)
 	size_t places = round->alive ? round->count : round->concurrency;
 
 	engine->epoll = epoll_create1(EPOLL_CLOEXEC);
-	engine->buffer = malloc(ANSWER_MAX + 1);
+	engine->buffer = malloc(ENGINE_BUFFER);
 	if (engine->epoll < 0 || !engine->buffer ||
 	    epoll_ctl(engine->epoll, EPOLL_CTL_ADD, link_fd(engine->client), &event) < 0) {
 		fprintf(stderr, "clone_storm: epoll: %s\n", strerror(errno));

@@ -45,6 +45,18 @@ struct engine {
 	const char *fatal; /* the round cannot go on                    */
 };
 
+/* One answer, and a byte more to see that it is too long. */
+#define ENGINE_BUFFER (65536u + 1)
+
+/* events.c: take all that has come from the clone in place index; events as epoll told. */
+void engine_take_answer(struct engine *engine, size_t index, uint32_t events);
+
+/* events.c: take all records that the server has sent. */
+void engine_take_records(struct engine *engine);
+
+/* events.c: count a clone as failed, once. */
+void engine_fail(struct engine *engine, struct slot *slot, const char *reason);
+
 /*
  * Carry out a round with the server at the other end of client. 0 when it ran to its end, clones'
  * failures counted in result; -1 after saying on stderr why it could not go on.

@@ -43,6 +43,12 @@ static json_t *growth(long before, long after, size_t alive)
 	return json_real((double)(after - before) / (double)alive);
 }
 
+/* A mean over the sample; null when there was none. */
+static json_t *mean(const struct storm_memory *memory, double value)
+{
+	return memory->sampled ? json_real(value) : json_null();
+}
+
 static json_t *memory_json(const struct storm_memory *memory)
 {
 	const struct host_memory *before = &memory->before, *peak = &memory->peak;
@@ -50,12 +56,12 @@ static json_t *memory_json(const struct storm_memory *memory)
 
 	json_object_set_new(object, "clones", json_integer((json_int_t)memory->alive));
 	json_object_set_new(object, "sampled", json_integer((json_int_t)memory->sampled));
-	json_object_set_new(object, "private_kib_per_clone", json_real(memory->private));
+	json_object_set_new(object, "private_kib_per_clone", mean(memory, memory->private));
 	json_object_set_new(object, "private_dirty_kib_per_clone",
-			    json_real(memory->private_dirty));
-	json_object_set_new(object, "pss_kib_per_clone", json_real(memory->pss));
-	json_object_set_new(object, "rss_kib_per_clone", json_real(memory->rss));
-	json_object_set_new(object, "page_tables_kib_per_clone", json_real(memory->page_tables));
+			    mean(memory, memory->private_dirty));
+	json_object_set_new(object, "pss_kib_per_clone", mean(memory, memory->pss));
+	json_object_set_new(object, "rss_kib_per_clone", mean(memory, memory->rss));
+	json_object_set_new(object, "page_tables_kib_per_clone", mean(memory, memory->page_tables));
 	/* What is taken from MemAvailable, so the other way round. */
 	json_object_set_new(object, "available_kib_per_clone",
 			    growth(peak->available, before->available, memory->alive));

@@ -161,7 +161,7 @@ static void settle(struct storm_options *options)
 	if (!options->concurrency && options->alive)
 		options->concurrency = 2 * (size_t)sysconf(_SC_NPROCESSORS_ONLN);
 	if (!options->concurrency)
-		options->concurrency = options->rate > 0 ? 4096 : 1;
+		options->concurrency = options->rate > 0 ? 1024 : 1;
 	if (options->concurrency > options->count)
 		options->concurrency = options->count;
 	if (!options->socket && stub_find(options->stub, stub_path) < 0)

@@ -17,7 +17,7 @@
 /* A gnuplot that is reading its script from us and will write file. */
 struct plot {
 	FILE *script;
-	char file[64];
+	char file[108];
 };
 
 bool plots_available(void)
@@ -45,7 +45,7 @@ static bool plot_open(struct plot *plot, unsigned int height)
 {
 	int fd;
 
-	snprintf(plot->file, sizeof(plot->file), "/tmp/clone_storm_plot.XXXXXX");
+	snprintf(plot->file, sizeof(plot->file), "%s/clone_storm_plot.XXXXXX", temporary_folder());
 	fd = mkostemp(plot->file, O_CLOEXEC);
 	if (fd < 0) {
 		fprintf(stderr, "clone_storm: %s: %s\n", plot->file, strerror(errno));

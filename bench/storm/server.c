@@ -16,7 +16,8 @@
 
 #include "bench/storm/storm.h"
 
-#define READY_TIMEOUT_MS 120000 /* a template with a lot to populate takes its time */
+#define BOOT_TIMEOUT	 "280s" /* a template with a lot to populate takes its time */
+#define READY_TIMEOUT_MS 300000
 #define STOP_TIMEOUT_MS	 30000
 #define READY_FD	 10 /* what the server's end of the pipe is called there */
 
@@ -65,7 +66,8 @@ static _Noreturn void become_server(const struct storm_options *options,
 	if (ready_fd == READY_FD)
 		fcntl(READY_FD, F_SETFD, 0); /* dup2 onto itself left it close-on-exec */
 	execl(program, program, "serve", "--stub", options->stub_path, "--mem", mem, "--cpus", cpus,
-	      "--args", args, "--socket", server->socket, "--ready-fd", ready, (char *)NULL);
+	      "--args", args, "--boot-timeout", BOOT_TIMEOUT, "--socket", server->socket,
+	      "--ready-fd", ready, (char *)NULL);
 	dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
 	_exit(127);
 }
@@ -90,7 +92,7 @@ static int await_ready(int fd)
 
 static int make_folder(struct storm_server *ret)
 {
-	snprintf(ret->folder, sizeof(ret->folder), "/tmp/clone_storm.XXXXXX");
+	snprintf(ret->folder, sizeof(ret->folder), "%s/clone_storm.XXXXXX", temporary_folder());
 	if (!mkdtemp(ret->folder)) {
 		fprintf(stderr, "clone_storm: %s: %s\n", ret->folder, strerror(errno));
 		return -1;

@@ -114,7 +114,7 @@ __attribute__((format(printf, 2, 3))) void storm_fail(struct storm_failures *fai
 /* server.c */
 struct storm_server {
 	pid_t pid;
-	char folder[64], socket[96], log[96];
+	char folder[96], socket[108], log[108];
 };
 
 /* Start a server for options and wait until it serves. 0, or -1 after saying why on stderr. */

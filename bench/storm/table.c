@@ -64,6 +64,9 @@ static void print_latency(struct storm_result *result)
 			printf("  p50 is %.2f times floor's, %s\n", latency.p50 / base,
 			       variants[i]);
 	}
+	if (json_integer_value(json_object_get(result->floor, "other_vms")) > 0)
+		printf("  (other VMs were open on this host: floor plain is faster than it would "
+		       "be)\n");
 }
 
 /* Stages that floor has not (request, setup, lockdown) show a dash there. */
@@ -102,15 +105,19 @@ static void print_memory(const struct storm_memory *memory)
 {
 	const struct host_memory *before = &memory->before, *peak = &memory->peak;
 
-	if (memory->alive == 0 || memory->sampled == 0)
+	if (memory->alive == 0)
 		return;
-	printf("\n%-24s %9s   with %zu alive; the first five: mean of %zu clones\n", "memory",
-	       "KiB each", memory->alive, memory->sampled);
-	printf("  %-22s %9.1f\n", "private", memory->private);
-	printf("  %-22s %9.1f\n", "  of it dirty", memory->private_dirty);
-	printf("  %-22s %9.1f\n", "PSS", memory->pss);
-	printf("  %-22s %9.1f\n", "RSS (shared counted)", memory->rss);
-	printf("  %-22s %9.1f\n", "page tables", memory->page_tables);
+	printf("\n%-24s %9s   with %zu alive; ", "memory", "KiB each", memory->alive);
+	if (memory->sampled) {
+		printf("the first five: mean of %zu clones\n", memory->sampled);
+		printf("  %-22s %9.1f\n", "private", memory->private);
+		printf("  %-22s %9.1f\n", "  of it dirty", memory->private_dirty);
+		printf("  %-22s %9.1f\n", "PSS", memory->pss);
+		printf("  %-22s %9.1f\n", "RSS (shared counted)", memory->rss);
+		printf("  %-22s %9.1f\n", "page tables", memory->page_tables);
+	} else {
+		printf("their /proc cannot be read by this user\n");
+	}
 	/* Taken from MemAvailable: so the other way round. */
 	print_growth("of MemAvailable, in all", peak->available, before->available, memory->alive);
 	print_growth("  slab", before->slab, peak->slab, memory->alive);

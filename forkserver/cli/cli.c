@@ -53,12 +53,18 @@ const struct verb *cli_find_verb(const char *name)
 	return NULL;
 }
 
+static bool is_long(const char *word)
+{
+	return word[0] == '-' && word[1] == '-';
+}
+
 int cli_option(int argc, char **argv, const struct option *options, struct cli_target *target,
 	       int *ret_exit)
 {
 	int option;
 
-	verb_name = argv[0];
+	if (cli_find_verb(argv[0]))
+		verb_name = argv[0];
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
 		switch (option) {
@@ -79,8 +85,10 @@ int cli_option(int argc, char **argv, const struct option *options, struct cli_t
 			*ret_exit = cli_misused("option %s needs a value", argv[optind - 1]);
 			return CLI_OPTION_EXIT;
 		case '?':
-			*ret_exit = cli_misused("%s is not an option, is ambiguous, or takes no value",
-						argv[optind - 1]);
+			*ret_exit = cli_misused("%s %s", argv[optind - 1],
+						is_long(argv[optind - 1]) && optopt
+							? "takes no value"
+							: "is no option, or short for several");
 			return CLI_OPTION_EXIT;
 		default:
 			return option;

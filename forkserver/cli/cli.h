@@ -47,9 +47,12 @@ struct cli_target {
 	bool json;
 };
 
-#define CLI_TARGET_OPTIONS                                                                         \
-	{"name", required_argument, NULL, 'N'}, {"socket", required_argument, NULL, 'S'},          \
-		{"json", no_argument, NULL, 'J'}, {"help", no_argument, NULL, 'H'}
+#define CLI_TARGET_OPTIONS                                                                \
+	{"name", required_argument, NULL, 'N'}, {"socket", required_argument, NULL, 'S'}, \
+		{"json", no_argument, NULL, 'J'},                                         \
+	{                                                                                 \
+		"help", no_argument, NULL, 'H'                                            \
+	}
 
 /*
  * Next option as getopt_long gives it, with those of CLI_TARGET_OPTIONS taken care of. -1 at the

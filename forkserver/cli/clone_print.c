@@ -25,8 +25,7 @@ static void add_answer(json_t *object, const struct clone_job *job)
 	if (!encoded)
 		return;
 	base64_encode(job->data, job->len, encoded);
-	json_object_set_new(object, "response_b64",
-			    json_stringn(encoded, BASE64_LENGTH(job->len)));
+	json_object_set_new(object, "response_b64", json_stringn(encoded, BASE64_LENGTH(job->len)));
 	free(encoded);
 }
 

@@ -22,7 +22,7 @@
 #include "vmm/base/util.h"
 
 /* Clones under way at once. */
-#define JOBS_MAX 32
+#define JOBS_MAX   32
 
 /* More than any guest may answer: what goes beyond is not kept. */
 #define ANSWER_MAX (16 * MIB)

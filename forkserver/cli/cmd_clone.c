@@ -33,8 +33,9 @@ static const struct option clone_options[] = {
 
 static int too_long(struct error *error, const char *where)
 {
-	return error_set(error, EMSGSIZE, "the request %s has more than %d bytes, the most a guest "
-					  "takes",
+	return error_set(error, EMSGSIZE,
+			 "the request %s has more than %d bytes, the most a guest "
+			 "takes",
 			 where, FORKVM_PROTOCOL_MAX_REQUEST);
 }
 

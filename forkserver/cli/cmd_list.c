@@ -24,9 +24,9 @@ static void print_clone(const json_t *clone)
 	printf("%10" JSON_INTEGER_FORMAT " %8" JSON_INTEGER_FORMAT " %10.3f %9s  %s\n",
 	       number(clone, "id"), number(clone, "pid"), (double)number(clone, "age_ms") / 1e3,
 	       client,
-	       json_is_true(json_object_get(clone, "ending"))  ? "ending" :
-	       json_is_true(json_object_get(clone, "session")) ? "session" :
-								 "running");
+	       json_is_true(json_object_get(clone, "ending"))	 ? "ending"
+	       : json_is_true(json_object_get(clone, "session")) ? "session"
+								 : "running");
 }
 
 static void print_page(const json_t *clones, bool json)

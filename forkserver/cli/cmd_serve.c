@@ -148,8 +148,8 @@ static int set_service(struct serve_command *command, int option, const char *va
 	case OPT_ALLOW_UID:
 		return add_allowed_uid(options, value, error);
 	case OPT_MAX_CONNECTIONS:
-		rc = parse_number("--max-connections", value, 1, SERVE_MAX_CONNECTIONS_LIMIT, &number,
-				  error);
+		rc = parse_number("--max-connections", value, 1, SERVE_MAX_CONNECTIONS_LIMIT,
+				  &number, error);
 		options->max_connections = (unsigned int)number;
 		return rc;
 	case OPT_NO_ANCHOR:
@@ -233,13 +233,14 @@ static int finish_options(struct serve_options *options, const struct cli_target
 int cmd_serve(int argc, char **argv)
 {
 	struct serve_command command = {
-		.options = {
-			.machine = {.ram_size = 128ull << 20, .vcpus = 1},
-			.boot_timeout_ns = 30000000000ull,
-			.max_connections = SERVE_MAX_CONNECTIONS,
-			.ready_fd = -1,
-			.anchor = true,
-		},
+		.options =
+			{
+				.machine = {.ram_size = 128ull << 20, .vcpus = 1},
+				.boot_timeout_ns = 30000000000ull,
+				.max_connections = SERVE_MAX_CONNECTIONS,
+				.ready_fd = -1,
+				.anchor = true,
+			},
 		.log_level = LOG_INFO,
 	};
 	struct cli_target target = {0};

@@ -71,16 +71,19 @@ int parse_number(const char *option, const char *text, uint64_t min, uint64_t ma
 int parse_size(const char *option, const char *text, uint64_t *ret_bytes, struct error *error)
 {
 	static const struct unit units[] = {
-		{"", 1ull << 20},    {"B", 1},		  {"K", 1ull << 10},   {"KB", 1ull << 10},
-		{"KiB", 1ull << 10}, {"M", 1ull << 20},	  {"MB", 1ull << 20},  {"MiB", 1ull << 20},
-		{"G", 1ull << 30},   {"GB", 1ull << 30},  {"GiB", 1ull << 30}, {"T", 1ull << 40},
-		{"TB", 1ull << 40},  {"TiB", 1ull << 40}, {NULL, 0},
+		{"", 1ull << 20},    {"B", 1},
+		{"K", 1ull << 10},   {"KB", 1ull << 10},
+		{"KiB", 1ull << 10}, {"M", 1ull << 20},
+		{"MB", 1ull << 20},  {"MiB", 1ull << 20},
+		{"G", 1ull << 30},   {"GB", 1ull << 30},
+		{"GiB", 1ull << 30}, {"T", 1ull << 40},
+		{"TB", 1ull << 40},  {"TiB", 1ull << 40},
+		{NULL, 0},
 	};
 	int rc = parse_with_unit(text, units, ret_bytes);
 
 	if (rc == -ERANGE)
-		return error_set(error, ERANGE, "%s %.40s is more than any host has", option,
-				 text);
+		return error_set(error, ERANGE, "%s %.40s is more than any host has", option, text);
 	if (rc < 0)
 		return error_set(error, EINVAL,
 				 "%s takes a size such as 128 (MiB), 512K, 4G or 4096B, not "
@@ -92,9 +95,8 @@ int parse_size(const char *option, const char *text, uint64_t *ret_bytes, struct
 int parse_duration(const char *option, const char *text, uint64_t *ret_ms, struct error *error)
 {
 	static const struct unit units[] = {
-		{"", 1000},    {"ms", 1},	{"s", 1000},
-		{"m", 60000},  {"min", 60000},	{"h", 3600000},
-		{"d", 86400000}, {NULL, 0},
+		{"", 1000},	{"ms", 1},	{"s", 1000},	 {"m", 60000},
+		{"min", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0},
 	};
 	int rc = parse_with_unit(text, units, ret_ms);
 
@@ -105,8 +107,9 @@ int parse_duration(const char *option, const char *text, uint64_t *ret_ms, struc
 				 option, text);
 	/* 30 years: what the protocol can say, and what a deadline can hold. */
 	if (*ret_ms > 946080000000ull)
-		return error_set(error, ERANGE, "%s %.40s is longer than 30 years: use 0 for "
-						"no limit",
+		return error_set(error, ERANGE,
+				 "%s %.40s is longer than 30 years: use 0 for "
+				 "no limit",
 				 option, text);
 	return 0;
 }

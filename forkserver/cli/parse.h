@@ -10,8 +10,8 @@
 #include "vmm/base/error.h"
 
 /*
- * Each parses text, the value of what option names ("--mem"), and stores the number. Errors, in words
- * that say so: -EINVAL (not of that form), -ERANGE.
+ * Each parses text, the value of what option names ("--mem"), and stores the number. Errors, in
+ * words that say so: -EINVAL (not of that form), -ERANGE.
  */
 
 /* A decimal integer from min to max. */
@@ -19,8 +19,8 @@ int parse_number(const char *option, const char *text, uint64_t min, uint64_t ma
 		 uint64_t *ret_number, struct error *error);
 
 /*
- * A size in bytes: an integer with a suffix B, K, M, G or T (powers of 1024; "MiB" and "MB" mean the
- * same as "M"; case does not matter), MiB without one.
+ * A size in bytes: an integer with a suffix B, K, M, G or T (powers of 1024; "MiB" and "MB" mean
+ * the same as "M"; case does not matter), MiB without one.
  */
 int parse_size(const char *option, const char *text, uint64_t *ret_bytes, struct error *error);
 

@@ -7,9 +7,9 @@
 #include "forkserver/cli/cli.h"
 #include "forkvm_version.h"
 
-#define TARGET_USAGE                                                                               \
-	"  --name NAME      the server of that name (default: \"default\")\n"                      \
-	"  --socket PATH    the server at that socket\n"                                           \
+#define TARGET_USAGE                                                          \
+	"  --name NAME      the server of that name (default: \"default\")\n" \
+	"  --socket PATH    the server at that socket\n"                      \
 	"  --json           print JSON\n"
 
 const struct verb cli_verbs[] = {

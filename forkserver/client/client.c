@@ -25,10 +25,10 @@
 #define GREETING_MS 10000
 
 /* Bytes of received lines at first; grows while replies come faster than they are taken. */
-#define IN_SIZE (64 * KIB)
+#define IN_SIZE	    (64 * KIB)
 
 /* The tag of forkvm_client_call: beyond what a caller's may be by habit, within JSON's range. */
-#define CALL_TAG INT64_MAX
+#define CALL_TAG    INT64_MAX
 
 static int lost(struct error *error, int code)
 {

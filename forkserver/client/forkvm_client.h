@@ -2,9 +2,9 @@
 /*
  * The client library: ask a forkvm server for clones, from C.
  *
- * A connection carries many requests at once. Each is sent with a tag; what becomes of it comes back
- * as events with that tag, in any order. A program that wants one thing at a time sends and then
- * waits; one that wants thousands polls forkvm_client_fd() and takes events as they come.
+ * A connection carries many requests at once. Each is sent with a tag; what becomes of it comes
+ * back as events with that tag, in any order. A program that wants one thing at a time sends and
+ * then waits; one that wants thousands polls forkvm_client_fd() and takes events as they come.
  *
  * Functions return 0 or more on success and -errno on failure, with words in *error (which may be
  * NULL). A connection belongs to one thread at a time. After -EPIPE, -ECONNRESET or -EPROTO it is
@@ -37,14 +37,14 @@ struct forkvm_clone_spec {
 	uint64_t tag;	     /* yours; at most INT64_MAX; comes back in its events          */
 	const void *request; /* the bytes that the guest gets; not kept                     */
 	size_t request_len;
-	int answer_fd;	/* where the guest's answers go; -1: nowhere. Stays yours; may be   */
-			/* closed after sending                                             */
-	int console_fd; /* the same for the guest's console                                 */
-	bool session;	/* answer_fd is a SOCK_SEQPACKET socket: a packet an answer, and    */
-			/* each packet written to its other end is a further request;       */
-			/* closing that end is the end                                      */
-	bool detach;	/* the clone outlives this connection; there is no ENDED event      */
-	bool progress;	/* a STARTED event too; with detach there is one anyway             */
+	int answer_fd;	     /* where the guest's answers go; -1: nowhere. Stays yours; may be   */
+			     /* closed after sending                                             */
+	int console_fd;	     /* the same for the guest's console                                 */
+	bool session;	     /* answer_fd is a SOCK_SEQPACKET socket: a packet an answer, and    */
+			     /* each packet written to its other end is a further request;       */
+			     /* closing that end is the end                                      */
+	bool detach;	     /* the clone outlives this connection; there is no ENDED event      */
+	bool progress;	     /* a STARTED event too; with detach there is one anyway             */
 	uint64_t timeout_ms; /* 0: the server's own limit */
 };
 
@@ -62,9 +62,9 @@ struct forkvm_event {
 	uint64_t id; /* the clone's */
 	pid_t pid;
 	enum forkvm_end reason;
-	uint32_t status;		 /* of FORKVM_END_DONE                       */
-	int code;			 /* a positive errno                         */
-	char text[ERROR_TEXT_SIZE];	 /* what went wrong; "" if nothing           */
+	uint32_t status;			 /* of FORKVM_END_DONE                       */
+	int code;				 /* a positive errno                         */
+	char text[ERROR_TEXT_SIZE];		 /* what went wrong; "" if nothing           */
 	uint64_t stages_ns[FORKVM_STAGE_COUNT_]; /* CLOCK_MONOTONIC; 0: not reached  */
 	const char *json; /* the whole line; valid until the next call on this connection    */
 };
@@ -107,8 +107,8 @@ int forkvm_client_next(struct forkvm_client *client, int timeout_ms, struct fork
 		       struct error *error);
 
 /*
- * Send a request and wait for its reply, passing over events of other tags (so not for programs that
- * have clones under way). A refusal is returned as -code with its text. The reply's line is in
+ * Send a request and wait for its reply, passing over events of other tags (so not for programs
+ * that have clones under way). A refusal is returned as -code with its text. The reply's line is in
  * *ret_json until the next call.
  */
 int forkvm_client_call(struct forkvm_client *client, const char *op, const char *members,

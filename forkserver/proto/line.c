@@ -32,7 +32,8 @@ void line_buffer_received(struct line_buffer *buffer, size_t len)
 	buffer->end += len;
 }
 
-/* The newline that ends the first pending line, or NULL. Bytes once searched are not searched again. */
+/* The newline that ends the first pending line, or NULL. Bytes once searched are not searched
+ * again. */
 static char *find_newline(struct line_buffer *buffer)
 {
 	char *newline = memchr(buffer->data + buffer->scanned, '\n', buffer->end - buffer->scanned);

@@ -10,22 +10,22 @@
 
 #include "vmm/base/error.h"
 
-#define FORKVM_PROTOCOL_VERSION 1
+#define FORKVM_PROTOCOL_VERSION		1
 
 /* Bytes in one request to a guest, and in one line of the protocol, its newline included. */
-#define FORKVM_PROTOCOL_MAX_REQUEST 65536
-#define FORKVM_PROTOCOL_MAX_LINE    131072
+#define FORKVM_PROTOCOL_MAX_REQUEST	65536
+#define FORKVM_PROTOCOL_MAX_LINE	131072
 
 /* Descriptors one message may carry, and that one connection may have waiting unclaimed. */
 #define FORKVM_PROTOCOL_MAX_DESCRIPTORS 64
 
 /* Clones in one reply to "list". */
-#define FORKVM_PROTOCOL_LIST_PAGE 500
+#define FORKVM_PROTOCOL_LIST_PAGE	500
 
-#define FORKVM_DEFAULT_NAME "default"
+#define FORKVM_DEFAULT_NAME		"default"
 
 /* Bytes of the longest path a Unix socket can have, terminating zero included. */
-#define FORKVM_SOCKET_PATH_SIZE 108
+#define FORKVM_SOCKET_PATH_SIZE		108
 
 /* Why a clone ended. */
 enum forkvm_end {
@@ -39,7 +39,8 @@ enum forkvm_end {
 	FORKVM_END_COUNT_
 };
 
-/* Moments of a clone's life, all CLOCK_MONOTONIC nanoseconds of the server's host; 0: not reached. */
+/* Moments of a clone's life, all CLOCK_MONOTONIC nanoseconds of the server's host; 0: not reached.
+ */
 enum forkvm_stage {
 	FORKVM_STAGE_RECEIVED, /* the server woke up for the request             */
 	FORKVM_STAGE_FORK,     /* the server called clone3                       */

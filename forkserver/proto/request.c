@@ -179,7 +179,9 @@ static int store_protocol(struct request *request, const json_t *value, struct e
 
 /* Members known before the op is looked at; NULL store: handled there. */
 static const struct member common_members[] = {
-	{"op", NULL}, {"tag", NULL}, {NULL, NULL},
+	{"op", NULL},
+	{"tag", NULL},
+	{NULL, NULL},
 };
 
 static const struct member hello_members[] = {
@@ -188,9 +190,15 @@ static const struct member hello_members[] = {
 };
 
 static const struct member clone_members[] = {
-	{"answer", store_answer},     {"console", store_console},   {"request", store_body},
-	{"session", store_session},   {"detach", store_detach},	    {"request_b64", store_body_b64},
-	{"progress", store_progress}, {"timeout_ms", store_timeout}, {NULL, NULL},
+	{"answer", store_answer},
+	{"console", store_console},
+	{"request", store_body},
+	{"session", store_session},
+	{"detach", store_detach},
+	{"request_b64", store_body_b64},
+	{"progress", store_progress},
+	{"timeout_ms", store_timeout},
+	{NULL, NULL},
 };
 
 static const struct member list_members[] = {
@@ -248,7 +256,8 @@ static int store_members(struct request *request, json_t *object, struct error *
 	const char *name;
 	json_t *value;
 
-	json_object_foreach (object, name, value) {
+	json_object_foreach(object, name, value)
+	{
 		const struct member *member;
 		int ret;
 

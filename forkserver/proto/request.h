@@ -32,11 +32,11 @@ struct request {
 	char tag[REQUEST_TAG_SIZE]; /* as it is to be echoed; "" when there was none */
 
 	/* clone */
-	bool answer;	 /* takes a descriptor for the guest's answers          */
-	bool console;	 /* takes a descriptor for the guest's console          */
-	bool session;	 /* the answer descriptor also brings further requests  */
-	bool detach;	 /* lives on when the connection closes; no end record  */
-	bool progress;	 /* tell of the start too                               */
+	bool answer;   /* takes a descriptor for the guest's answers          */
+	bool console;  /* takes a descriptor for the guest's console          */
+	bool session;  /* the answer descriptor also brings further requests  */
+	bool detach;   /* lives on when the connection closes; no end record  */
+	bool progress; /* tell of the start too                               */
 	bool has_timeout;
 	uint64_t timeout_ms; /* 0: none                                         */
 

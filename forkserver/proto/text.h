@@ -27,7 +27,8 @@ void text_printf(struct text *text, const char *format, ...) __attribute__((form
 
 /*
  * Append len bytes as a JSON string with its quotes. Control characters, quotes and backslashes are
- * escaped; bytes that are not ASCII become '?' (texts of errors are ASCII; anything may be in them).
+ * escaped; bytes that are not ASCII become '?' (texts of errors are ASCII; anything may be in
+ * them).
  */
 void text_json_string(struct text *text, const char *string, size_t len);
 

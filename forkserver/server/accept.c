@@ -18,9 +18,11 @@
 /* Clients that are accepted in a row before others get their turn. */
 #define ACCEPTS_A_ROUND 16
 
-static bool is_allowed(const struct serve_options *options, uid_t uid)
+static bool is_allowed(const struct server *server, uid_t uid)
 {
-	if (uid == 0 || uid == geteuid())
+	const struct serve_options *options = server->options;
+
+	if (uid == 0 || uid == server->uid)
 		return true;
 	for (unsigned int i = 0; i < options->allowed_uid_count; i++) {
 		if (options->allowed_uids[i] == uid)
@@ -33,8 +35,8 @@ static bool is_allowed(const struct serve_options *options, uid_t uid)
 static void turn_away(struct server *server, int fd, const char *code, const char *message)
 {
 	char line[256];
-	int len = snprintf(line, sizeof(line),
-			   "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n", code, message);
+	int len = snprintf(line, sizeof(line), "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n",
+			   code, message);
 
 	server->metrics.connections_refused++;
 	(void)!send(fd, line, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -116,7 +118,7 @@ static void admit(struct server *server, int accepted)
 	socklen_t len = sizeof(creds);
 	int rc = sys_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &creds, &len);
 
-	if (rc < 0 || !is_allowed(server->options, creds.uid)) {
+	if (rc < 0 || !is_allowed(server, creds.uid)) {
 		log_warning("process %d of user %u is not allowed to connect (--allow-uid)",
 			    creds.pid, creds.uid);
 		turn_away(server, fd, "EACCES", "this user may not use this server");

@@ -84,8 +84,8 @@ static int on_answer(void *ctx, const void *data, size_t len)
 	int rc = 0;
 
 	if (child->answer_fd >= 0)
-		rc = child->launch->session ? send_packet(child->answer_fd, data, len) :
-					      write_all(child->answer_fd, data, len);
+		rc = child->launch->session ? send_packet(child->answer_fd, data, len)
+					    : write_all(child->answer_fd, data, len);
 	if (rc == -EPIPE || rc == -ECONNRESET)
 		error_set(&child->client_error, -rc, "its client closed the answer descriptor");
 	if (!child->report.answered_ns)
@@ -162,8 +162,7 @@ static void take_descriptors(struct child *child)
 	 * First of all, and without it nothing may be closed: the table is still the server's. What
 	 * is at FD_HIGH and above is not even copied, so this costs the same among 5000 clones.
 	 */
-	if (launch->share_files &&
-	    syscall(SYS_close_range, FD_HIGH, ~0u, CLOSE_RANGE_UNSHARE) < 0)
+	if (launch->share_files && syscall(SYS_close_range, FD_HIGH, ~0u, CLOSE_RANGE_UNSHARE) < 0)
 		_exit(1);
 	/* The client's descriptors are numbered above all of the server's fixed ones, or -1. */
 	child->answer_fd = -1;
@@ -248,8 +247,8 @@ static void live(struct child *child)
 				  &report->stages, &report->error);
 	explicit_bzero(&identity, sizeof(identity));
 	/*
-	 * Most was locked down by the fork itself: a clone has no gate. What is left are the threads
-	 * of a guest with several vCPUs: now they exist, no more may be made.
+	 * Most was locked down by the fork itself: a clone has no gate. What is left are the
+	 * threads of a guest with several vCPUs: now they exist, no more may be made.
 	 */
 	if (rc == 0 && machine_extra_threads(machine))
 		rc = sandbox_seal_threads(&report->error);
@@ -264,12 +263,13 @@ _Noreturn void child_run(const struct launch *launch)
 {
 	struct child child = {
 		.launch = launch,
-		.report = {
-			.magic = REPORT_MAGIC,
-			.clone_id = launch->clone_id,
-			.place = launch->place,
-			.child_ns = now_ns(),
-		},
+		.report =
+			{
+				.magic = REPORT_MAGIC,
+				.clone_id = launch->clone_id,
+				.place = launch->place,
+				.child_ns = now_ns(),
+			},
 	};
 
 	take_descriptors(&child);

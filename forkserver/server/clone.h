@@ -28,13 +28,13 @@ struct clone {
 	uint64_t id;
 	uint32_t place; /* its index; constant */
 	pid_t pid;
-	int pidfd;	     /* owned; clones made later do not get a copy */
-	int loaned_fds[2];   /* its answer and console, owned until the child has its own table */
+	int pidfd;	   /* owned; clones made later do not get a copy */
+	int loaned_fds[2]; /* its answer and console, owned until the child has its own table */
 	bool detached;
 	bool session;
-	bool was_killed;     /* by the server, for kill_end and kill_note */
+	bool was_killed; /* by the server, for kill_end and kill_note */
 	bool has_report;
-	bool unwatched;	     /* epoll does not tell of its end: the tick looks */
+	bool unwatched; /* epoll does not tell of its end: the tick looks */
 	enum forkvm_end kill_end;
 	const char *kill_note; /* static text */
 	uint64_t received_ns;
@@ -54,10 +54,10 @@ struct clones {
 	struct list on_loan; /* clones whose child may still use the server's descriptors */
 	uint64_t last_id;
 	uint32_t unwatched_count;
-	uint64_t oom_kills;   /* the kernel's count, as far as it was accounted for */
-	struct timer tick;    /* looks after reports and memory while clones live    */
+	uint64_t oom_kills;    /* the kernel's count, as far as it was accounted for */
+	struct timer tick;     /* looks after reports and memory while clones live    */
 	uint32_t sample_place; /* where the next round of memory samples begins      */
-	bool can_loan;	      /* kcmp works here, so tables can be shared at first   */
+	bool can_loan;	       /* kcmp works here, so tables can be shared at first   */
 };
 
 /* Room for capacity clones. -ENOMEM. */

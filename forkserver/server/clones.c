@@ -16,7 +16,7 @@
 #include "vmm/base/util.h"
 
 /* Reports are looked for at least this often while clones live. */
-#define TICK_NS NS_PER_SEC
+#define TICK_NS	     NS_PER_SEC
 
 /* With a limit on memory: how often clones are sampled, and how many at once. */
 #define SAMPLE_NS    (100 * 1000 * 1000ull)

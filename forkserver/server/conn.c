@@ -28,7 +28,7 @@
 #define LINES_A_ROUND 16
 
 /* How long half a line may stay so. */
-#define HALF_LINE_NS (10 * NS_PER_SEC)
+#define HALF_LINE_NS  (10 * NS_PER_SEC)
 
 /*
  * The request being carried out, in memory that is forked: its clone reads its bytes. They are
@@ -110,9 +110,10 @@ void conn_finish(struct server *server, struct conn *conn)
 	if (conn->dead)
 		return;
 	if (conn->out.overflow) {
-		log_warning("process %d leaves more than %u bytes of replies unread: its connection "
-			    "is closed",
-			    conn->pid, CONN_OUT_SIZE);
+		log_warning(
+			"process %d leaves more than %u bytes of replies unread: its connection "
+			"is closed",
+			conn->pid, CONN_OUT_SIZE);
 		conn_close(server, conn);
 		return;
 	}
@@ -174,8 +175,7 @@ static void flush(struct server *server, struct conn *conn)
 	update_interest(server, conn);
 }
 
-void conn_fail(struct server *server, struct conn *conn, const char *tag,
-	       const struct error *error)
+void conn_fail(struct server *server, struct conn *conn, const char *tag, const struct error *error)
 {
 	server->metrics.requests_refused++;
 	log_debug("connection of process %d: %s", conn->pid, error->text);

@@ -35,10 +35,10 @@ struct conn {
 	int fd;			/* owned; clones drop it                        */
 	pid_t pid;
 	uid_t uid;
-	uint32_t interest;  /* epoll events asked for                 */
+	uint32_t interest; /* epoll events asked for                 */
 	uint64_t since_ns;
-	bool at_end;	    /* the client will send no more           */
-	bool dead;	    /* closed; freed at the end of this round */
+	bool at_end; /* the client will send no more           */
+	bool dead;   /* closed; freed at the end of this round */
 	unsigned int fd_count;
 	int fds[FORKVM_PROTOCOL_MAX_DESCRIPTORS]; /* received, not yet claimed; owned */
 	size_t sent;				  /* bytes of out that are gone       */

@@ -17,8 +17,9 @@
 int fork_prepare(struct error *error);
 
 /* How the child begins. */
-#define FORK_SHARE_FILES     (1u << 0) /* with the parent's own table of descriptors, not a copy: it */
-				       /* must unshare it (close_range, CLOSE_RANGE_UNSHARE) first   */
+#define FORK_SHARE_FILES     (1u << 0) /* with the parent's own table of descriptors, not a copy: it \
+					*/
+/* must unshare it (close_range, CLOSE_RANGE_UNSHARE) first   */
 #define FORK_DEFAULT_SIGNALS (1u << 1) /* what the parent handles is back to its default;  */
 				       /* what the parent ignores stays ignored            */
 

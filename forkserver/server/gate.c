@@ -4,54 +4,50 @@
  */
 #include "forkserver/server/gate.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define GATE_PAGE_SIZE 4096
-#define GATE_CODE_SIZE 25 /* bytes of the instructions before the page's end */
+#define TRAP	       0xcc /* int3: nothing else starts on these pages */
 
 /*
  * The kernel's convention: number in rax, arguments in rdi, rsi, rdx, r10, r8, r9. The C arguments
- * are one further along. The rest of the page is int3, so that nothing else starts there.
+ * are one further along.
  */
-__asm__(".pushsection .text.forkvm_gate, \"ax\", @progbits\n"
-	".balign 4096, 0xcc\n"
-	"gate_page:\n"
-	".org gate_page + 4096 - 25, 0xcc\n"
-	".globl gate_call\n"
-	".type gate_call, @function\n"
-	"gate_call:\n"
-	".cfi_startproc\n"
-	"	mov %rdi, %rax\n"
-	"	mov %rsi, %rdi\n"
-	"	mov %rdx, %rsi\n"
-	"	mov %rcx, %rdx\n"
-	"	mov %r8, %r10\n"
-	"	mov %r9, %r8\n"
-	"	mov 8(%rsp), %r9\n"
-	"	syscall\n"
-	"gate_return:\n"
-	"	ret\n"
-	".cfi_endproc\n"
-	".size gate_call, . - gate_call\n"
-	".popsection\n");
+static const unsigned char gate_code[] = {
+	0x48, 0x89, 0xf8,	      /* mov %rdi, %rax    */
+	0x48, 0x89, 0xf7,	      /* mov %rsi, %rdi    */
+	0x48, 0x89, 0xd6,	      /* mov %rdx, %rsi    */
+	0x48, 0x89, 0xca,	      /* mov %rcx, %rdx    */
+	0x4d, 0x89, 0xc2,	      /* mov %r8, %r10     */
+	0x4d, 0x89, 0xc8,	      /* mov %r9, %r8      */
+	0x4c, 0x8b, 0x4c, 0x24, 0x08, /* mov 8(%rsp), %r9  */
+	0x0f, 0x05,		      /* syscall           */
+	0xc3,			      /* ret, on the page that children keep */
+};
 
-extern const char gate_page[] __attribute__((visibility("hidden")));
-extern const char gate_return[] __attribute__((visibility("hidden")));
+#define GATE_LENGTH (sizeof(gate_code) - 1) /* of what lies on the first page */
+
+gate_fn *gate_entry;
+
+int gate_init(void)
+{
+	unsigned char *pages = mmap(NULL, 2 * GATE_PAGE_SIZE, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (pages == MAP_FAILED)
+		return -errno;
+	memset(pages, TRAP, 2 * GATE_PAGE_SIZE);
+	memcpy(pages + GATE_PAGE_SIZE - GATE_LENGTH, gate_code, sizeof(gate_code));
+	if (mprotect(pages, 2 * GATE_PAGE_SIZE, PROT_READ | PROT_EXEC) ||
+	    madvise(pages, GATE_PAGE_SIZE, MADV_DONTFORK))
+		return -errno;
+	gate_entry = (gate_fn *)(uintptr_t)(pages + GATE_PAGE_SIZE - GATE_LENGTH);
+	return 0;
+}
 
 uintptr_t gate_address(void)
 {
-	assert(gate_return - gate_page == GATE_PAGE_SIZE);
-	assert(gate_return - (const char *)(uintptr_t)gate_call == GATE_CODE_SIZE);
-	return (uintptr_t)gate_return;
-}
-
-int gate_withhold(void)
-{
-	assert((uintptr_t)gate_page % GATE_PAGE_SIZE == 0);
-	if (madvise((void *)(uintptr_t)gate_page, GATE_PAGE_SIZE, MADV_DONTFORK))
-		return -errno;
-	return 0;
+	return (uintptr_t)gate_entry + GATE_LENGTH;
 }

@@ -18,16 +18,24 @@
 
 #include <stdint.h>
 
-/*
- * Make system call nr. Returns what the kernel returns: -errno on failure; errno is not touched.
- * In a forked child this crashes, and is meant to.
- */
-long gate_call(long nr, long a1, long a2, long a3, long a4, long a5, long a6);
+typedef long gate_fn(long nr, long a1, long a2, long a3, long a4, long a5, long a6);
+
+/* Set by gate_init, only read after. */
+extern gate_fn *gate_entry;
+
+/* Make the gate, and withhold it from all children forked from now on. Once, first of all. -errno. */
+int gate_init(void);
 
 /* The address that a filter sees as instruction pointer for calls through the gate. */
 uintptr_t gate_address(void);
 
-/* Withhold the gate from children forked from now on. -errno of madvise. */
-int gate_withhold(void);
+/*
+ * Make system call nr. Returns what the kernel returns: -errno on failure; errno is not touched.
+ * In a forked child this crashes, and is meant to.
+ */
+static inline long gate_call(long nr, long a1, long a2, long a3, long a4, long a5, long a6)
+{
+	return gate_entry(nr, a1, a2, a3, a4, a5, a6);
+}
 
 #endif

@@ -23,26 +23,26 @@
  *	4	the reports' writing end
  *	5, 6	in a clone: answer and console, as far as it has them
  */
-#define FD_KVM	      3
-#define FD_REPORT     4
-#define FD_CLONE_OWN  5
+#define FD_KVM	     3
+#define FD_REPORT    4
+#define FD_CLONE_OWN 5
 
 /*
  * The server's descriptors that no clone needs, and of which there may be thousands (connections,
  * pidfds), have numbers from here up: a clone that shares the server's table when it starts drops
  * them without having copied them.
  */
-#define FD_HIGH 256
+#define FD_HIGH	     256
 
 /* Filled in by the server in memory that is forked; only read by the child. */
 struct launch {
 	struct machine *machine;
 	pid_t server_pid;
 	uint64_t clone_id;
-	uint32_t place; /* of the server's record; opaque to the child */
+	uint32_t place;	     /* of the server's record; opaque to the child */
 	const void *request; /* the first one; its length is below */
 	size_t request_len;
-	int answer_fd;	  /* the server's numbers, below FD_HIGH if share_files; -1: none */
+	int answer_fd; /* the server's numbers, below FD_HIGH if share_files; -1: none */
 	int console_fd;
 	bool session;	  /* answer_fd is a packet socket that brings further requests */
 	bool share_files; /* the table of descriptors is still the server's            */

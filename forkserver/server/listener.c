@@ -65,8 +65,8 @@ static int take_lock(struct listener *listener, struct error *error)
 	int len;
 
 	for (;;) {
-		_cleanup_close_ int fd = open(listener->lock_path,
-					      O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		_cleanup_close_ int fd =
+			open(listener->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 		if (fd < 0)
 			return cannot_lock(listener, errno, error);
@@ -120,9 +120,9 @@ static int bind_socket(struct listener *listener, const struct sockaddr_un *addr
 	int rc;
 
 	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	rc = listener->fd < 0 ? -1 :
-				bind(listener->fd, (const struct sockaddr *)address,
-				     sizeof(*address));
+	rc = listener->fd < 0
+		     ? -1
+		     : bind(listener->fd, (const struct sockaddr *)address, sizeof(*address));
 	umask(mask);
 	if (rc < 0)
 		return error_set_errno(error, errno, "cannot bind the socket %s", listener->path);

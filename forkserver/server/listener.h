@@ -24,8 +24,7 @@ struct listener {
  * Errors in words: -EADDRINUSE (a living server has it; the text says which), -EEXIST (there is
  * something else), -ENAMETOOLONG, -ENOENT, -EACCES.
  */
-int listener_init(struct listener *listener, const char *path, bool everybody,
-		  struct error *error);
+int listener_init(struct listener *listener, const char *path, bool everybody, struct error *error);
 
 /* Begin to accept connections. */
 int listener_open(struct listener *listener, struct error *error);

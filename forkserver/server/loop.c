@@ -11,7 +11,7 @@
 #include "forkserver/server/sys.h"
 #include "vmm/base/util.h"
 
-#define EVENTS_MAX 128
+#define EVENTS_MAX   128
 
 /* How long clones that were told to die may take to do so. */
 #define STOP_WAIT_NS (10 * NS_PER_SEC)

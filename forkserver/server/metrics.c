@@ -5,8 +5,8 @@
 #include "forkserver/server/metrics.h"
 
 /*
- * Values below 8 have a bucket each; above, the place of the highest bit and the three bits after it
- * choose one.
+ * Values below 8 have a bucket each; above, the place of the highest bit and the three bits after
+ * it choose one.
  */
 static unsigned int bucket_of(uint64_t value)
 {

@@ -67,7 +67,7 @@ static void op_stop(struct server *server, struct conn *conn, const struct reque
 typedef void op_fn(struct server *server, struct conn *conn, const struct request *request);
 
 static op_fn *const ops[] = {
-	[REQUEST_HELLO] = op_hello,   [REQUEST_CLONE] = op_clone, [REQUEST_LIST] = ops_list,
+	[REQUEST_HELLO] = op_hello,	 [REQUEST_CLONE] = op_clone, [REQUEST_LIST] = ops_list,
 	[REQUEST_INSPECT] = ops_inspect, [REQUEST_KILL] = op_kill,   [REQUEST_STATS] = ops_stats,
 	[REQUEST_STOP] = op_stop,
 };

@@ -8,10 +8,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <unistd.h>
 
 #include "forkserver/server/ops.h"
 #include "forkserver/server/procfs.h"
+#include "forkserver/server/sandbox.h"
 #include "forkvm_version.h"
 #include "vmm/base/util.h"
 
@@ -44,165 +44,231 @@ static void send_value(struct server *server, struct conn *conn, const struct re
 	conn_finish(server, conn);
 }
 
-static json_int_t as_json(uint64_t value)
+static void put_number(json_t *object, const char *name, uint64_t value)
 {
-	return value > INT64_MAX ? INT64_MAX : (json_int_t)value;
+	/* JSON integers are signed here; no figure comes near. */
+	json_object_set_new(object, name,
+			    json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value));
+}
+
+static void put_flag(json_t *object, const char *name, bool value)
+{
+	json_object_set_new(object, name, json_boolean(value));
+}
+
+/* Nothing for NULL. */
+static void put_text(json_t *object, const char *name, const char *value)
+{
+	if (value)
+		json_object_set_new(object, name, json_string(value));
 }
 
 static json_t *describe_clone(const struct server *server, const struct clone *clone)
 {
-	return json_pack("{s:I, s:i, s:I, s:b, s:b, s:I, s:b}", "id", as_json(clone->id), "pid",
-			 clone->pid, "age_ms",
-			 as_json((server->now_ns - clone->received_ns) / NS_PER_MS), "detached",
-			 clone->detached, "session", clone->session, "client_pid",
-			 (json_int_t)(clone->owner ? clone->owner->pid : 0), "ending",
-			 clone->was_killed);
+	json_t *object = json_object();
+
+	put_number(object, "id", clone->id);
+	put_number(object, "pid", (uint64_t)clone->pid);
+	put_number(object, "age_ms", (server->now_ns - clone->received_ns) / NS_PER_MS);
+	put_flag(object, "detached", clone->detached);
+	put_flag(object, "session", clone->session);
+	put_number(object, "client_pid", clone->owner ? (uint64_t)clone->owner->pid : 0);
+	put_flag(object, "ending", clone->was_killed);
+	return object;
 }
 
 void ops_list(struct server *server, struct conn *conn, const struct request *request)
 {
 	const struct clones *clones = &server->clones;
+	json_t *reply = json_object();
 	json_t *array = json_array();
 	unsigned int count = 0;
 	bool more = false;
 
-	for (struct list *link = clones->live.next; link != &clones->live;
+	for (struct list *link = clones->live.next; link != &clones->live && !more;
 	     link = link->next) {
 		const struct clone *clone = list_entry(link, struct clone, link);
 
 		if (clone->id <= request->after)
 			continue;
-		if (count++ == FORKVM_PROTOCOL_LIST_PAGE) {
+		if (count == FORKVM_PROTOCOL_LIST_PAGE)
 			more = true;
-			break;
-		}
-		json_array_append_new(array, describe_clone(server, clone));
+		else
+			json_array_append_new(array, describe_clone(server, clone));
+		count++;
 	}
-	send_value(server, conn, request, json_pack("{s:o, s:b}", "clones", array, "more", more));
+	json_object_set_new(reply, "clones", array);
+	put_flag(reply, "more", more);
+	send_value(server, conn, request, reply);
 }
 
+/* null when the process is gone already. */
 static json_t *describe_memory(pid_t pid)
 {
 	struct process_memory memory;
+	json_t *object;
 
 	if (procfs_memory(pid, &memory) < 0)
 		return json_null();
-	return json_pack("{s:I, s:I, s:I, s:I}", "rss_kib", as_json(memory.rss_kib), "pss_kib",
-			 as_json(memory.pss_kib), "private_kib", as_json(memory.private_kib),
-			 "page_tables_kib", as_json(memory.page_tables_kib));
+	object = json_object();
+	put_number(object, "rss_kib", memory.rss_kib);
+	put_number(object, "pss_kib", memory.pss_kib);
+	put_number(object, "private_kib", memory.private_kib);
+	put_number(object, "page_tables_kib", memory.page_tables_kib);
+	return object;
 }
 
 static void inspect_clone(struct server *server, struct conn *conn, const struct request *request)
 {
 	struct clone *clone = clones_find(&server->clones, request->id);
 	struct error error;
-	json_t *value;
+	json_t *object;
 
 	if (!clone) {
 		error_set(&error, ESRCH, "there is no live clone %" PRIu64, request->id);
 		conn_send_error(server, conn, request->tag, &error);
 		return;
 	}
-	value = describe_clone(server, clone);
-	if (value)
-		json_object_set_new(value, "memory", describe_memory(clone->pid));
-	if (value && clone->timer.place)
-		json_object_set_new(value, "time_left_ms",
-				    json_integer(clone->timer.at_ns <= server->now_ns ?
-							 0 :
-							 as_json((clone->timer.at_ns - server->now_ns) /
-								 NS_PER_MS)));
-	send_value(server, conn, request, value);
+	object = describe_clone(server, clone);
+	json_object_set_new(object, "memory", describe_memory(clone->pid));
+	if (clone->timer.place)
+		put_number(object, "time_left_ms",
+			   (max_u64(clone->timer.at_ns, server->now_ns) - server->now_ns) /
+				   NS_PER_MS);
+	send_value(server, conn, request, object);
 }
 
 static json_t *describe_template(const struct server *server)
 {
 	const struct machine_info *info = &server->info;
+	json_t *object = json_object();
 
-	return json_pack("{s:s, s:s*, s:I, s:I, s:i, s:i, s:I, s:b, s:i, s:i, s:b, s:b, s:I, s:s*}",
-			 "stub", server->options->stub, "args", server->options->args, "ram_bytes",
-			 as_json(info->ram_size), "populated_bytes", as_json(info->populated),
-			 "vcpus", info->vcpus, "memslots", info->slots, "memslot_bytes",
-			 as_json(info->slot_bytes), "lazy_memslots", info->lazy_slots, "msrs",
-			 info->msrs, "msrs_written", info->msrs_written, "irqchip", info->irqchip,
-			 "cpuid", info->cpuid, "request_capacity",
-			 as_json(server->request_capacity), "mem_path",
-			 server->options->machine.mem_path);
+	put_text(object, "stub", server->options->stub);
+	put_text(object, "args", server->options->args);
+	put_text(object, "mem_path", server->options->machine.mem_path);
+	put_number(object, "ram_bytes", info->ram_size);
+	put_number(object, "populated_bytes", info->populated);
+	put_number(object, "vcpus", info->vcpus);
+	put_number(object, "memslots", info->slots);
+	put_number(object, "memslot_bytes", info->slot_bytes);
+	put_flag(object, "lazy_memslots", info->lazy_slots);
+	put_number(object, "msrs", info->msrs);
+	put_number(object, "msrs_written", info->msrs_written);
+	put_flag(object, "irqchip", info->irqchip);
+	put_flag(object, "cpuid", info->cpuid);
+	put_number(object, "request_capacity", server->request_capacity);
+	return object;
 }
 
 static json_t *describe_host(const struct kvm_host *host)
 {
-	return json_pack("{s:s, s:b, s:i, s:i, s:I, s:b, s:b, s:b}", "kvm_module", host->module,
-			 "shadows_page_tables", host->shadows_page_tables, "vcpus_max",
-			 host->vcpus_max, "memslots_max", host->memslots_max, "xsave_bytes",
-			 as_json(host->xsave_size), "sregs2", host->has_sregs2, "tsc_offset",
-			 host->has_tsc_offset, "kvmclock_ctrl", host->has_kvmclock_ctrl);
+	json_t *object = json_object();
+
+	put_text(object, "kvm_module", host->module);
+	put_flag(object, "shadows_page_tables", host->shadows_page_tables);
+	put_number(object, "vcpus_max", host->vcpus_max);
+	put_number(object, "memslots_max", host->memslots_max);
+	put_number(object, "xsave_bytes", host->xsave_size);
+	put_flag(object, "sregs2", host->has_sregs2);
+	put_flag(object, "tsc_offset", host->has_tsc_offset);
+	put_flag(object, "kvmclock_ctrl", host->has_kvmclock_ctrl);
+	return object;
 }
 
 static json_t *describe_server(const struct server *server)
 {
 	const struct serve_options *options = server->options;
+	json_t *object = json_object();
 
-	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:i, s:i, s:I, s:I, s:b, s:b}", "version",
-			 FORKVM_VERSION, "name", options->name, "socket", options->socket, "pid",
-			 server->pid, "uptime_ms",
-			 as_json((server->now_ns - server->metrics.started_ns) / NS_PER_MS),
-			 "max_clones", (int)server->clones.capacity, "max_connections",
-			 options->max_connections, "clone_timeout_ms",
-			 as_json(options->clone_timeout_ms), "clone_memory_bytes",
-			 as_json(options->clone_memory), "keep_clones", options->keep_clones,
-			 "anchor", server->anchor.pidfd >= 0);
+	put_text(object, "version", FORKVM_VERSION);
+	put_text(object, "name", options->name);
+	put_text(object, "socket", options->socket);
+	put_number(object, "pid", (uint64_t)server->pid);
+	put_number(object, "uptime_ms", (server->now_ns - server->metrics.started_ns) / NS_PER_MS);
+	put_number(object, "max_clones", server->clones.capacity);
+	put_number(object, "max_connections", options->max_connections);
+	put_number(object, "clone_timeout_ms", options->clone_timeout_ms);
+	put_number(object, "clone_memory_bytes", options->clone_memory);
+	put_flag(object, "keep_clones", options->keep_clones);
+	put_flag(object, "anchor", server->anchor.pidfd >= 0);
+	put_flag(object, "sandbox", sandbox_available());
+	return object;
 }
 
 void ops_inspect(struct server *server, struct conn *conn, const struct request *request)
 {
+	json_t *reply;
+
 	if (request->has_id) {
 		inspect_clone(server, conn, request);
 		return;
 	}
-	send_value(server, conn, request,
-		   json_pack("{s:o, s:o, s:o}", "server", describe_server(server), "template",
-			     describe_template(server), "host", describe_host(server->host)));
+	reply = json_object();
+	json_object_set_new(reply, "server", describe_server(server));
+	json_object_set_new(reply, "template", describe_template(server));
+	json_object_set_new(reply, "host", describe_host(server->host));
+	send_value(server, conn, request, reply);
 }
 
-static json_t *describe_ends(const struct metrics *metrics)
+static json_t *describe_clones(const struct server *server)
 {
+	const struct metrics *metrics = &server->metrics;
+	json_t *object = json_object();
 	json_t *ends = json_object();
 
+	put_number(object, "live", server->clones.live_count);
+	put_number(object, "peak", metrics->clones_peak);
+	put_number(object, "started", metrics->clones_started);
+	put_number(object, "refused", metrics->clones_refused);
 	for (int i = 0; i < FORKVM_END_COUNT_; i++)
-		json_object_set_new(ends, forkvm_end_name((enum forkvm_end)i),
-				    json_integer(as_json(metrics->clones_ended[i])));
-	return ends;
+		put_number(ends, forkvm_end_name((enum forkvm_end)i), metrics->clones_ended[i]);
+	json_object_set_new(object, "ended", ends);
+	return object;
+}
+
+static void put_us(json_t *object, const char *name, uint64_t value_ns)
+{
+	json_object_set_new(object, name, json_real((double)value_ns / 1e3));
 }
 
 static json_t *describe_fork(const struct histogram *histogram)
 {
-	return json_pack("{s:I, s:f, s:f, s:f, s:f}", "count", as_json(histogram->count), "min",
-			 (double)histogram->min / 1e3, "p50",
-			 (double)histogram_quantile(histogram, 500) / 1e3, "p99",
-			 (double)histogram_quantile(histogram, 990) / 1e3, "max",
-			 (double)histogram->max / 1e3);
+	json_t *object = json_object();
+
+	put_number(object, "count", histogram->count);
+	put_us(object, "min", histogram->min);
+	put_us(object, "p50", histogram_quantile(histogram, 500));
+	put_us(object, "p99", histogram_quantile(histogram, 990));
+	put_us(object, "max", histogram->max);
+	return object;
+}
+
+static json_t *describe_connections(const struct server *server)
+{
+	const struct metrics *metrics = &server->metrics;
+	json_t *object = json_object();
+
+	put_number(object, "open", server->conns.count);
+	put_number(object, "peak", metrics->connections_peak);
+	put_number(object, "accepted", metrics->connections_accepted);
+	put_number(object, "refused", metrics->connections_refused);
+	put_number(object, "evicted", metrics->connections_evicted);
+	return object;
 }
 
 void ops_stats(struct server *server, struct conn *conn, const struct request *request)
 {
 	const struct metrics *metrics = &server->metrics;
-	json_t *clones = json_pack("{s:i, s:i, s:I, s:I, s:o}", "live",
-				   (int)server->clones.live_count, "peak", metrics->clones_peak,
-				   "started", as_json(metrics->clones_started), "refused",
-				   as_json(metrics->clones_refused), "ended",
-				   describe_ends(metrics));
-	json_t *connections = json_pack(
-		"{s:i, s:i, s:I, s:I, s:I}", "open", server->conns.count, "peak",
-		metrics->connections_peak, "accepted", as_json(metrics->connections_accepted),
-		"refused", as_json(metrics->connections_refused), "evicted",
-		as_json(metrics->connections_evicted));
+	int descriptors = procfs_count_descriptors();
+	json_t *reply = json_object();
 
-	send_value(server, conn, request,
-		   json_pack("{s:I, s:o, s:o, s:o, s:I, s:I, s:i, s:o}", "uptime_ms",
-			     as_json((server->now_ns - metrics->started_ns) / NS_PER_MS), "clones",
-			     clones, "fork_us", describe_fork(&metrics->fork_ns), "connections",
-			     connections, "requests", as_json(metrics->requests),
-			     "requests_refused", as_json(metrics->requests_refused), "descriptors",
-			     procfs_count_descriptors(), "memory", describe_memory(server->pid)));
+	put_number(reply, "uptime_ms", (server->now_ns - metrics->started_ns) / NS_PER_MS);
+	json_object_set_new(reply, "clones", describe_clones(server));
+	json_object_set_new(reply, "fork_us", describe_fork(&metrics->fork_ns));
+	json_object_set_new(reply, "connections", describe_connections(server));
+	put_number(reply, "requests", metrics->requests);
+	put_number(reply, "requests_refused", metrics->requests_refused);
+	put_number(reply, "descriptors", descriptors < 0 ? 0 : (uint64_t)descriptors);
+	json_object_set_new(reply, "memory", describe_memory(server->pid));
+	send_value(server, conn, request, reply);
 }

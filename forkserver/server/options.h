@@ -19,9 +19,9 @@
 
 struct serve_options {
 	/* the template */
-	const char *device;   /* NULL: /dev/kvm                        */
-	const char *stub;     /* path of the image                     */
-	const char *args;     /* boot arguments for the guest, or NULL */
+	const char *device; /* NULL: /dev/kvm                        */
+	const char *stub;   /* path of the image                     */
+	const char *args;   /* boot arguments for the guest, or NULL */
 	struct machine_config machine;
 	uint64_t boot_timeout_ns; /* 0: none */
 

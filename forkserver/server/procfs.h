@@ -11,8 +11,8 @@
 /* Figures of one process, KiB. */
 struct process_memory {
 	uint64_t rss_kib;
-	uint64_t pss_kib;	 /* shared pages counted in parts     */
-	uint64_t private_kib;	 /* written by it, or its alone       */
+	uint64_t pss_kib;     /* shared pages counted in parts     */
+	uint64_t private_kib; /* written by it, or its alone       */
 	uint64_t page_tables_kib;
 };
 

@@ -60,8 +60,8 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_rules *rules)
 {
 	for (size_t i = 0; i < rules->count; i++) {
 		const struct sandbox_rule *rule = &rules->rules[i];
-		uint32_t action = rule->refuse_errno ? SCMP_ACT_ERRNO((uint32_t)rule->refuse_errno) :
-						       SCMP_ACT_ALLOW;
+		uint32_t action = rule->refuse_errno ? SCMP_ACT_ERRNO((uint32_t)rule->refuse_errno)
+						     : SCMP_ACT_ALLOW;
 		int rc = seccomp_rule_add_array(filter, action, rule->nr, rule->arg_count,
 						rule->args);
 
@@ -128,8 +128,8 @@ static void open_end(struct program *program)
 }
 
 /*
- * For calls made at the gate, jump over what elsewhere holds; other calls fall into it. elsewhere is
- * appended too, and must decide everything.
+ * For calls made at the gate, jump over what elsewhere holds; other calls fall into it. elsewhere
+ * is appended too, and must decide everything.
  */
 static int append_gate(struct program *program, const struct program *elsewhere)
 {

@@ -20,17 +20,18 @@
 #define CALL(name) .nr = SCMP_SYS(name)
 
 /* Argument number arg, masked with mask, must equal value. */
-#define WHERE(arg, mask, value) .arg_count = 1, .args = {SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, mask, value)}
+#define WHERE(arg, mask, value) \
+	.arg_count = 1, .args = {SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, mask, value)}
 
 /* All of KVM's ioctls have this type (include/uapi/linux/kvm.h, KVMIO). */
 #define IOCTL_TYPE_MASK 0xff00
 #define IOCTL_TYPE_KVM	0xae00
 
-#define ANY_BITS 0xffffffffffffffff
-#define INT_BITS 0xffffffff
+#define ANY_BITS	0xffffffffffffffff
+#define INT_BITS	0xffffffff
 
 /* What makes a new task a thread of the same process. */
-#define THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
+#define THREAD_FLAGS	(CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
 
 static const struct sandbox_rule clone_rules[] = {
 	/* running a VM */
@@ -64,8 +65,9 @@ static const struct sandbox_rule clone_rules[] = {
 
 static const struct sandbox_rule thread_rules[] = {
 	{CALL(clone), WHERE(0, THREAD_FLAGS, THREAD_FLAGS), .reason = "vCPU threads; no processes"},
-	{CALL(clone3), .refuse_errno = ENOSYS, .reason = "its flags cannot be seen: glibc falls "
-							 "back to clone"},
+	{CALL(clone3), .refuse_errno = ENOSYS,
+	 .reason = "its flags cannot be seen: glibc falls "
+		   "back to clone"},
 	{CALL(set_robust_list), .reason = "a new thread registers its locks"},
 	{CALL(rseq), .reason = "a new thread registers its restartable sequences"},
 	{CALL(exit), .reason = "the end of a thread"},

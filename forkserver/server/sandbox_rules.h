@@ -14,7 +14,8 @@ struct sandbox_rule {
 	int nr;
 	unsigned int arg_count; /* conditions, all of which must hold */
 	struct scmp_arg_cmp args[SANDBOX_RULE_ARGS];
-	int refuse_errno; /* not allowed, but refused with this errno instead of death; 0: allowed */
+	int refuse_errno; /* not allowed, but refused with this errno instead of death; 0: allowed
+			   */
 	const char *reason;
 };
 

@@ -126,9 +126,10 @@ static unsigned int clones_possible(const struct serve_options *options)
 	uint64_t room;
 
 	(void)getrlimit(RLIMIT_NOFILE, &limit);
-	room = limit.rlim_cur > FD_HIGH + 64 ? limit.rlim_cur - FD_HIGH - 64 : 1;
-	/* Half of what connections could take at the worst stays theirs. */
-	room = room > options->max_connections ? room - options->max_connections / 2 : 1;
+	/* The fixed ones, and some for requests that are on their way. */
+	room = limit.rlim_cur > FD_HIGH + 64 ? limit.rlim_cur - FD_HIGH - 64 : 2;
+	/* Connections have what they may need, unless that leaves clones less than half. */
+	room -= min_u64(options->max_connections, room / 2);
 	if (room > SERVE_MAX_CLONES_LIMIT)
 		room = SERVE_MAX_CLONES_LIMIT;
 	if (options->max_clones && options->max_clones < room)
@@ -147,8 +148,7 @@ static int allocate(struct server *server, struct error *error)
 			    capacity);
 	rc = clones_init(&server->clones, capacity);
 	if (rc == 0)
-		rc = timers_init(&server->timers,
-				 (size_t)capacity + options->max_connections + 8);
+		rc = timers_init(&server->timers, (size_t)capacity + options->max_connections + 8);
 	if (rc == 0)
 		rc = private_json_init();
 	if (rc < 0)
@@ -159,8 +159,10 @@ static int allocate(struct server *server, struct error *error)
 /* Everything that is not the template. The socket comes before it: a boot may take long. */
 static int prepare(struct server *server, struct serve_options *options, struct error *error)
 {
-	int rc;
+	int rc = gate_init();
 
+	if (rc < 0)
+		return error_set_errno(error, -rc, "cannot make the gate");
 	umask(077);
 	rc = clear_descriptors(&options->ready_fd, error);
 	if (rc == 0)
@@ -209,9 +211,6 @@ static int lock_down(struct server *server, struct error *error)
 
 	if (rc < 0)
 		return rc;
-	rc = gate_withhold();
-	if (rc < 0)
-		return error_set_errno(error, -rc, "cannot keep the gate from clones");
 	/* Before the filter: it needs one of its own. */
 	anchor_start(server);
 	rc = sandbox_enter(machine_extra_threads(server->machine) > 0, error);
@@ -265,6 +264,7 @@ static struct server *server_new(const struct serve_options *options)
 		return NULL;
 	server->options = options;
 	server->pid = getpid();
+	server->uid = geteuid();
 	server->epoll_fd = -1;
 	server->wake_fd = -1;
 	server->report_fd = -1;

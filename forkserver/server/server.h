@@ -25,11 +25,12 @@
 
 struct server {
 	const struct serve_options *options;
-	struct kvm_host *host;	   /* owned */
-	struct machine *machine;   /* owned; frozen once the server serves */
-	struct machine_info info;  /* of the frozen machine                */
-	size_t request_capacity;   /* bytes of a request the guest can take */
+	struct kvm_host *host;	  /* owned */
+	struct machine *machine;  /* owned; frozen once the server serves */
+	struct machine_info info; /* of the frozen machine                */
+	size_t request_capacity;  /* bytes of a request the guest can take */
 	pid_t pid;
+	uid_t uid;
 
 	int epoll_fd;
 	int wake_fd;	/* eventfd, written by the handler of SIGTERM and SIGINT             */
@@ -45,9 +46,9 @@ struct server {
 	struct conns conns;
 	struct timers timers;
 	struct metrics metrics;
-	uint64_t now_ns;   /* when the loop last woke up                       */
-	bool stopping;	   /* no new clones or connections; ends when it can   */
-	bool serving;	   /* locked down                                      */
+	uint64_t now_ns; /* when the loop last woke up                       */
+	bool stopping;	 /* no new clones or connections; ends when it can   */
+	bool serving;	 /* locked down                                      */
 };
 
 /* Have epoll report events of fd with watch. -errno. */

@@ -154,8 +154,7 @@ static void judge_signal(struct server *server, struct verdict *verdict, int sig
 				      "killed");
 		return;
 	default:
-		snprintf(verdict->text, sizeof(verdict->text), "it crashed with signal %d",
-			 signal);
+		snprintf(verdict->text, sizeof(verdict->text), "it crashed with signal %d", signal);
 		return;
 	}
 }

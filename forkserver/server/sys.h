@@ -59,8 +59,8 @@ static inline int sys_epoll_wait(int epoll_fd, struct epoll_event *events, int m
 
 static inline int sys_wait_pidfd(int pidfd, siginfo_t *info)
 {
-	return (int)gate_call(SYS_waitid, P_PIDFD, pidfd, (long)(uintptr_t)info,
-			      WEXITED | WNOHANG, 0, 0);
+	return (int)gate_call(SYS_waitid, P_PIDFD, pidfd, (long)(uintptr_t)info, WEXITED | WNOHANG,
+			      0, 0);
 }
 
 static inline int sys_pidfd_kill(int pidfd)
