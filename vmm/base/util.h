@@ -12,13 +12,13 @@
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
-#define KIB 1024ull
-#define MIB (1024ull * KIB)
-#define GIB (1024ull * MIB)
+#define KIB		  1024ull
+#define MIB		  (1024ull * KIB)
+#define GIB		  (1024ull * MIB)
 
-#define PAGE_BYTES 4096ull /* the guest's and the host's page on x86 */
+#define PAGE_BYTES	  4096ull /* the guest's and the host's page on x86 */
 
-#define NS_PER_SEC 1000000000ull
+#define NS_PER_SEC	  1000000000ull
 
 /* Round to a power of two. */
 static inline uint64_t round_down(uint64_t value, uint64_t power)

@@ -101,7 +101,8 @@ static int read_notes(const struct elf *elf, const Elf64_Phdr *segment, struct i
 
 		memcpy(&header, elf->file + at, sizeof(header));
 		desc_at = name_at + round_up(header.n_namesz, 4);
-		length = sizeof(header) + round_up(header.n_namesz, 4) + round_up(header.n_descsz, 4);
+		length = sizeof(header) + round_up(header.n_namesz, 4) +
+			 round_up(header.n_descsz, 4);
 		if (length > left)
 			return 0; /* not ours to judge: other tools' notes are often odd */
 		if (header.n_type == FORKVM_NOTE_NEEDS &&
@@ -138,7 +139,8 @@ int elf_load(const uint8_t *file, size_t size, const struct guest_ram *ram, stru
 		else if (segment.p_type == PT_NOTE)
 			rc = read_notes(&elf, &segment, &image, error);
 		else if (segment.p_type == PT_INTERP)
-			rc = error_set(error, ENOEXEC, "dynamically linked: a static one is wanted");
+			rc = error_set(error, ENOEXEC,
+				       "dynamically linked: a static one is wanted");
 	}
 	if (rc < 0)
 		return rc;

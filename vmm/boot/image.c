@@ -4,6 +4,7 @@
  */
 #include "vmm/boot/image.h"
 
+#include <assert.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -97,6 +98,7 @@ int image_load(const char *path, const struct guest_ram *ram, struct image *ret,
 	size_t size = 0;
 	int rc = image_read(path, &file, &size, error);
 
+	assert(rc < 0 || file);
 	if (rc == 0) {
 		if (size >= SELFMAG && memcmp(file, ELFMAG, SELFMAG) == 0)
 			rc = elf_load(file, size, ram, ret, error);

@@ -14,42 +14,42 @@
 #include "vmm/base/util.h"
 #include "vmm/kvm/cpuid.h"
 
-#define PTE_PRESENT  (1ull << 0)
-#define PTE_WRITABLE (1ull << 1)
-#define PTE_USER     (1ull << 2)
-#define PTE_ACCESSED (1ull << 5)
-#define PTE_DIRTY    (1ull << 6)
-#define PTE_LARGE    (1ull << 7)
+#define PTE_PRESENT    (1ull << 0)
+#define PTE_WRITABLE   (1ull << 1)
+#define PTE_USER       (1ull << 2)
+#define PTE_ACCESSED   (1ull << 5)
+#define PTE_DIRTY      (1ull << 6)
+#define PTE_LARGE      (1ull << 7)
 /*
  * Accessed and dirty from the start: whoever walks these tables then has nothing to write into
  * them, and a clone's tables stay shared with the template's.
  */
-#define PTE_TABLE (PTE_PRESENT | PTE_WRITABLE | PTE_USER | PTE_ACCESSED)
-#define PTE_PAGE  (PTE_TABLE | PTE_DIRTY | PTE_LARGE)
+#define PTE_TABLE      (PTE_PRESENT | PTE_WRITABLE | PTE_USER | PTE_ACCESSED)
+#define PTE_PAGE       (PTE_TABLE | PTE_DIRTY | PTE_LARGE)
 
 #define PTES_PER_TABLE 512u
 #define LARGE_PAGE     (2 * MIB)
 
-#define CR0_PE 0x00000001u
-#define CR0_MP 0x00000002u
-#define CR0_ET 0x00000010u
-#define CR0_NE 0x00000020u
-#define CR0_WP 0x00010000u
-#define CR0_PG 0x80000000u
+#define CR0_PE	       0x00000001u
+#define CR0_MP	       0x00000002u
+#define CR0_ET	       0x00000010u
+#define CR0_NE	       0x00000020u
+#define CR0_WP	       0x00010000u
+#define CR0_PG	       0x80000000u
 
 #define CR4_PAE	       (1u << 5)
 #define CR4_OSFXSR     (1u << 9)
 #define CR4_OSXMMEXCPT (1u << 10)
 #define CR4_OSXSAVE    (1u << 18)
 
-#define EFER_LME (1u << 8)
-#define EFER_LMA (1u << 10)
+#define EFER_LME       (1u << 8)
+#define EFER_LMA       (1u << 10)
 
-#define RFLAGS_FIXED 2u
+#define RFLAGS_FIXED   2u
 
-#define SEGMENT_CODE 11u /* execute, read, accessed */
-#define SEGMENT_DATA 3u	 /* read, write, accessed   */
-#define SEGMENT_TSS  11u /* busy 64-bit TSS         */
+#define SEGMENT_CODE   11u /* execute, read, accessed */
+#define SEGMENT_DATA   3u  /* read, write, accessed   */
+#define SEGMENT_TSS    11u /* busy 64-bit TSS         */
 
 /* One page of the table area; NULL when it is used up. */
 static uint64_t *next_table(const struct guest_ram *ram, gpa_t *at)

@@ -162,8 +162,8 @@ static const struct {
 static const char *phase_name(enum stub_phase phase)
 {
 	static const char *const names[] = {
-		"before BOOTED",   "before TEMPLATE", "at its template point",
-		"with a request",  "after READY",     "after DONE",
+		"before BOOTED",  "before TEMPLATE", "at its template point",
+		"with a request", "after READY",     "after DONE",
 	};
 
 	return names[phase];

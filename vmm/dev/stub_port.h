@@ -35,7 +35,7 @@ struct stub_port {
 	uint64_t request_seq;
 	/* How it ended: DONE's status, or what the sink returned. */
 	uint32_t status;
-	int sink_error;	   /* -errno, 0 when the sink did not fail */
+	int sink_error;		 /* -errno, 0 when the sink did not fail */
 	uint64_t first_ready_ns; /* CLOCK_MONOTONIC of the first READY, 0 before */
 };
 

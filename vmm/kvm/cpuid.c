@@ -13,9 +13,9 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
-#define LEAF1_ECX_XSAVE	 (1u << 26)
-#define LEAF1_EDX_HTT	 (1u << 28)
-#define XCR0_AMX	 (3ull << 17) /* XTILECFG and XTILEDATA: each process must ask for them */
+#define LEAF1_ECX_XSAVE (1u << 26)
+#define LEAF1_EDX_HTT	(1u << 28)
+#define XCR0_AMX	(3ull << 17) /* XTILECFG and XTILEDATA: each process must ask for them */
 
 /* The leaves that say which CPU this is, and how many there are. */
 static void personalize(struct kvm_cpuid_entry2 *entry, unsigned int index, unsigned int vcpus)

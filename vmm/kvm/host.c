@@ -43,11 +43,12 @@ static int open_device(const char *device, struct error *error)
 		return fd;
 	switch (errno) {
 	case ENOENT:
-		return error_set(error, ENOENT,
-				 "%s does not exist: this kernel has no KVM loaded. Load it with "
-				 "'modprobe kvm_intel' or 'modprobe kvm_amd'; in a virtual machine, "
-				 "switch nested virtualization on",
-				 device);
+		return error_set(
+			error, ENOENT,
+			"%s does not exist: this kernel has no KVM loaded. Load it with "
+			"'modprobe kvm_intel' or 'modprobe kvm_amd'; in a virtual machine, "
+			"switch nested virtualization on",
+			device);
 	case EACCES:
 	case EPERM:
 		return error_set(error, EACCES,

@@ -14,19 +14,19 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
-#define MSR_KVM_ASYNC_PF_EN	0x4b564d02u
-#define MSR_KVM_STEAL_TIME	0x4b564d03u
-#define MSR_KVM_PV_EOI_EN	0x4b564d04u
-#define MSR_KVM_ASYNC_PF_INT	0x4b564d06u
-#define MSR_SMBASE		0x9eu
-#define MSR_SMI_COUNT		0x34u
-#define MSR_CORE_CAPABILITIES	0xcfu
-#define MSR_MPERF		0xe7u
-#define MSR_APERF		0xe8u
-#define MSR_ARCH_CAPABILITIES	0x10au
-#define MSR_BNDCFGS		0xd90u
-#define MSR_XSS			0xda0u
-#define MSR_AMD64_DE_CFG	0xc0011029u
+#define MSR_KVM_ASYNC_PF_EN   0x4b564d02u
+#define MSR_KVM_STEAL_TIME    0x4b564d03u
+#define MSR_KVM_PV_EOI_EN     0x4b564d04u
+#define MSR_KVM_ASYNC_PF_INT  0x4b564d06u
+#define MSR_SMBASE	      0x9eu
+#define MSR_SMI_COUNT	      0x34u
+#define MSR_CORE_CAPABILITIES 0xcfu
+#define MSR_MPERF	      0xe7u
+#define MSR_APERF	      0xe8u
+#define MSR_ARCH_CAPABILITIES 0x10au
+#define MSR_BNDCFGS	      0xd90u
+#define MSR_XSS		      0xda0u
+#define MSR_AMD64_DE_CFG      0xc0011029u
 
 /*
  * MSRs with a peculiarity. Those that may be refused are all either a constant of the host, which

@@ -31,12 +31,12 @@ struct vcpu_state {
 	struct kvm_vcpu_events events;
 	struct kvm_mp_state mp_state;
 	struct kvm_lapic_state lapic;
-	uint64_t cr8;	      /* without in-kernel LAPIC kvm_run carries it, not sregs */
-	void *xsave;	      /* host->xsave_size bytes; owned                         */
+	uint64_t cr8;	       /* without in-kernel LAPIC kvm_run carries it, not sregs */
+	void *xsave;	       /* host->xsave_size bytes; owned                         */
 	struct kvm_msrs *msrs; /* every readable MSR the host lists; owned             */
 	uint32_t msrs_refused; /* how many of the list could not be read               */
-	uint64_t tsc_offset;  /* guest TSC - host TSC                                  */
-	uint64_t host_tsc;    /* of the moment of capture                              */
+	uint64_t tsc_offset;   /* guest TSC - host TSC                                  */
+	uint64_t host_tsc;     /* of the moment of capture                              */
 };
 
 #define VCPU_ITEMS_MAX 16

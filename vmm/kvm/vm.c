@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "vmm/base/cleanup.h"
-#include "vmm/base/util.h"
 #include "vmm/base/layout.h"
+#include "vmm/base/util.h"
 
 /* A signal can interrupt these while the kernel waits for a lock or a worker; nothing was made. */
 #define CREATE_TRIES 100

@@ -18,16 +18,16 @@
 struct kvm_run;
 
 struct kvm_vm {
-	int fd;		  /* owned; closed before a fork */
-	bool irqchip;	  /* in-kernel PIC, I/O APIC, LAPICs and PIT */
-	uint32_t slots;	  /* memslots registered so far; the next one's number */
+	int fd;		/* owned; closed before a fork */
+	bool irqchip;	/* in-kernel PIC, I/O APIC, LAPICs and PIT */
+	uint32_t slots; /* memslots registered so far; the next one's number */
 };
 
 struct kvm_vcpu {
-	int fd;		      /* owned; closed before a fork */
-	struct kvm_run *run;  /* shared with the kernel; unmapped before a fork */
-	size_t run_size;      /* bytes of that mapping */
-	unsigned int index;   /* 0 is the boot CPU */
+	int fd;		     /* owned; closed before a fork */
+	struct kvm_run *run; /* shared with the kernel; unmapped before a fork */
+	size_t run_size;     /* bytes of that mapping */
+	unsigned int index;  /* 0 is the boot CPU */
 };
 
 /*

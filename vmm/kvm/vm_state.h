@@ -12,8 +12,8 @@
 #include "vmm/kvm/vm.h"
 
 struct vm_state {
-	struct kvm_clock_data clock;	 /* nanoseconds of kvmclock at the capture */
-	struct kvm_irqchip irqchip[3];	 /* PIC master, PIC slave, I/O APIC */
+	struct kvm_clock_data clock;   /* nanoseconds of kvmclock at the capture */
+	struct kvm_irqchip irqchip[3]; /* PIC master, PIC slave, I/O APIC */
 	struct kvm_pit_state2 pit;
 };
 

@@ -19,11 +19,11 @@ struct frozen_vcpu {
 };
 
 struct machine_frozen {
-	struct guest_ram ram;	     /* private mapping of the sealed memory */
-	struct extents extents;	     /* what a clone registers before its run */
-	uint64_t populated;	     /* bytes */
+	struct guest_ram ram;	/* private mapping of the sealed memory */
+	struct extents extents; /* what a clone registers before its run */
+	uint64_t populated;	/* bytes */
 	struct vm_state vm;
-	struct frozen_vcpu *vcpus;   /* owned; vcpu_count of them */
+	struct frozen_vcpu *vcpus; /* owned; vcpu_count of them */
 	unsigned int vcpu_count;
 };
 

@@ -30,7 +30,7 @@ struct vcpu {
 };
 
 enum machine_progress {
-	PROGRESS_WAITING,  /* secondary vCPUs wait for the start */
+	PROGRESS_WAITING, /* secondary vCPUs wait for the start */
 	PROGRESS_RUNNING,
 	PROGRESS_TEMPLATE, /* the guest stands at its template point */
 	PROGRESS_ENDED,	   /* end is filled */

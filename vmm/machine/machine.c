@@ -38,7 +38,8 @@ static int check_ram(uint64_t size, struct error *error)
 		return error_set(error, EFBIG,
 				 "RAM of %llu MiB is more than this host could ever hold "
 				 "(%llu MiB of memory and swap)",
-				 (unsigned long long)(size / MIB), (unsigned long long)(most / MIB));
+				 (unsigned long long)(size / MIB),
+				 (unsigned long long)(most / MIB));
 	if (size > MACHINE_RAM_MAX)
 		return error_set(error, EFBIG, "RAM of %llu MiB: at most %llu MiB are supported",
 				 (unsigned long long)(size / MIB), MACHINE_RAM_MAX / MIB);

@@ -12,8 +12,8 @@
  * machine_thaw in the child makes a running VM of it. Freezing and thawing in one process (for a
  * test or a floor) works too, once.
  *
- * machine_boot takes the signal MACHINE_KICK_SIGNAL for itself, to get vCPUs out of KVM_RUN: an empty
- * handler, which clones inherit.
+ * machine_boot takes the signal MACHINE_KICK_SIGNAL for itself, to get vCPUs out of KVM_RUN: an
+ *empty handler, which clones inherit.
  *
  * Nothing here prints or exits. Functions return 0 or -errno and say more in *error.
  */
@@ -50,9 +50,9 @@ struct machine_config {
 
 #define MACHINE_KICK_SIGNAL SIGUSR1
 
-#define MACHINE_RAM_MIN	  (2ull << 20)
-#define MACHINE_RAM_MAX	  (128ull << 30)
-#define MACHINE_VCPUS_MAX 64u
+#define MACHINE_RAM_MIN	    (2ull << 20)
+#define MACHINE_RAM_MAX	    (128ull << 30)
+#define MACHINE_VCPUS_MAX   64u
 
 /* Why a VM stopped for good. */
 enum machine_end_reason {
@@ -66,8 +66,8 @@ enum machine_end_reason {
 
 struct machine_end {
 	enum machine_end_reason reason;
-	uint32_t status;     /* of DONE            */
-	struct error error;  /* empty for DONE     */
+	uint32_t status;    /* of DONE            */
+	struct error error; /* empty for DONE     */
 };
 
 /* Moments of a clone's life, CLOCK_MONOTONIC nanoseconds; 0 when it was not reached. */
@@ -89,11 +89,11 @@ struct machine_stages {
 /* What a person may want to know of a frozen machine. */
 struct machine_info {
 	uint64_t ram_size;
-	uint64_t populated;   /* bytes of RAM the template left non-empty   */
+	uint64_t populated; /* bytes of RAM the template left non-empty   */
 	unsigned int vcpus;
-	unsigned int slots;   /* memslots a clone registers before its run  */
-	uint64_t slot_bytes;  /* bytes they cover                           */
-	unsigned int msrs;    /* MSRs captured a vCPU                       */
+	unsigned int slots;	   /* memslots a clone registers before its run  */
+	uint64_t slot_bytes;	   /* bytes they cover                           */
+	unsigned int msrs;	   /* MSRs captured a vCPU                       */
 	unsigned int msrs_written; /* of them, written in a clone           */
 	bool lazy_slots;
 	bool irqchip;

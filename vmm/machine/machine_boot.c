@@ -11,7 +11,7 @@
 #include "vmm/machine/internal.h"
 #include "vmm/machine/memslots.h"
 
-#define CANCEL_LOOK_NS (100 * 1000 * 1000ull)
+#define CANCEL_LOOK_NS (NS_PER_SEC / 10)
 
 static void on_kick(int signal)
 {

@@ -66,9 +66,9 @@ static int settle_memory(struct machine *machine, struct error *error)
 	rc = guest_ram_seal(machine->ram, error);
 	if (rc == 0)
 		rc = extents_detach_holes(machine->ram, &populated, error);
-	machine->lazy_slots = machine->slots == MACHINE_SLOTS_POPULATED ||
-			      (machine->slots == MACHINE_SLOTS_AUTO &&
-			       machine->host->shadows_page_tables);
+	machine->lazy_slots =
+		machine->slots == MACHINE_SLOTS_POPULATED ||
+		(machine->slots == MACHINE_SLOTS_AUTO && machine->host->shadows_page_tables);
 	/* Without the exit, an instruction that KVM cannot emulate would become the guest's #UD. */
 	if (!machine->host->has_emulation_failure_exit)
 		machine->lazy_slots = false;

@@ -47,7 +47,7 @@ static enum verdict end_with(struct vcpu *vcpu, enum machine_end_reason reason,
 }
 
 __attribute__((format(printf, 2, 3))) static enum verdict guest_error(struct vcpu *vcpu,
-								       const char *format, ...)
+								      const char *format, ...)
 {
 	struct error error;
 	va_list args;
@@ -232,9 +232,9 @@ static enum verdict on_exit(struct vcpu *vcpu)
 	case KVM_EXIT_SYSTEM_EVENT:
 		return on_system_event(vcpu);
 	case KVM_EXIT_FAIL_ENTRY:
-		return guest_error(vcpu, "the CPU refuses its registers (reason %#llx)",
-				   (unsigned long long)
-					   run->fail_entry.hardware_entry_failure_reason);
+		return guest_error(
+			vcpu, "the CPU refuses its registers (reason %#llx)",
+			(unsigned long long)run->fail_entry.hardware_entry_failure_reason);
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		return RUN_ON;

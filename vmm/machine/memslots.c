@@ -19,8 +19,8 @@ static int add(struct kvm_vm *vm, const struct guest_ram *ram, gpa_t gpa, uint64
 	return kvm_vm_add_memslot(vm, gpa, size, guest_ram_at(ram, gpa, size), error);
 }
 
-int memslots_register(struct kvm_vm *vm, const struct guest_ram *ram,
-		      const struct extents *extents, struct error *error)
+int memslots_register(struct kvm_vm *vm, const struct guest_ram *ram, const struct extents *extents,
+		      struct error *error)
 {
 	for (size_t i = 0; i < extents->count; i++) {
 		int rc = add(vm, ram, extents->list[i].gpa, extents->list[i].size, error);

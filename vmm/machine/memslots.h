@@ -31,8 +31,8 @@
 #include "vmm/mem/guest_ram.h"
 
 /* Register everything in extents with a new VM. */
-int memslots_register(struct kvm_vm *vm, const struct guest_ram *ram,
-		      const struct extents *extents, struct error *error);
+int memslots_register(struct kvm_vm *vm, const struct guest_ram *ram, const struct extents *extents,
+		      struct error *error);
 
 /*
  * Register a window around gpa, which touches times before has been done in this VM, and add it to

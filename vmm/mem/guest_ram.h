@@ -23,17 +23,17 @@
 #define GUEST_RAM_REGIONS_MAX 2
 
 struct ram_region {
-	gpa_t gpa;	/* first address */
-	uint64_t size;	/* bytes */
+	gpa_t gpa;	 /* first address */
+	uint64_t size;	 /* bytes */
 	uint64_t offset; /* of its first byte in file and mapping */
 };
 
 struct guest_ram {
-	int fd;		  /* memory file; owned; a fork inherits it and closes it */
-	uint8_t *host;	  /* mapping of the whole file */
-	uint64_t size;	  /* bytes */
-	bool is_memfd;	  /* rather than a file by name */
-	bool sealed;	  /* guest_ram_seal was done */
+	int fd;	       /* memory file; owned; a fork inherits it and closes it */
+	uint8_t *host; /* mapping of the whole file */
+	uint64_t size; /* bytes */
+	bool is_memfd; /* rather than a file by name */
+	bool sealed;   /* guest_ram_seal was done */
 	unsigned int region_count;
 	struct ram_region regions[GUEST_RAM_REGIONS_MAX];
 };

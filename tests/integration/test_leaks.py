@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""After a thousand clones the server has what it had before: descriptors, threads, children, memory."""
+
+import harness
+from harness import Server, children_of, count_fds, count_threads, wait_until
+
+CLONES = 1000
+AT_ONCE = 16
+
+
+class Leaks(harness.TestCase):
+    def state(self, server):
+        server.wait_quiet()
+        return {
+            "descriptors": count_fds(server.pid),
+            "threads": count_threads(server.pid),
+            "children": len(children_of(server.pid)),
+        }
+
+    def storm(self, connection, count, request=b"", wanted=b"ok"):
+        """count clones, some at once; each is done and answers."""
+        under_way = {}
+        started = done = 0
+        while done < count:
+            while started < count and len(under_way) < AT_ONCE:
+                clone = connection.start(request)
+                under_way[clone.tag] = clone
+                started += 1
+            message = connection.read_line()
+            self.assert_end(message["ended"], "done")
+            answer = under_way.pop(message["tag"]).read_answer()
+            self.assertTrue(answer.startswith(wanted), answer)
+            done += 1
+
+    def check(self, name, *options, **more):
+        with Server(name, *options) as server, server.connect() as connection:
+            self.storm(connection, 100, **more)
+            before = self.state(server)
+            memory = server.stats()["memory"]
+            self.storm(connection, CLONES, **more)
+            self.assertEqual(self.state(server), before)
+            self.assertEqual(before["threads"], 1)
+            after = server.stats()["memory"]
+            for name in ("private_kib", "page_tables_kib"):
+                self.assertLess(after[name] - memory[name], 512, name)
+            self.assertEqual(server.stats()["clones"]["ended"]["done"], CLONES + 100)
+
+    def test_a_thousand_clones(self):
+        self.check("hello")
+
+    def test_with_requests(self):
+        self.check("echo", request=b"e" * 20000, wanted=b"eee")
+
+    def test_with_several_vcpus(self):
+        self.check("smp", "--cpus", 2)
+
+    def test_without_the_anchor(self):
+        with Server("hello", "--no-anchor") as server, server.connect() as connection:
+            self.storm(connection, 50)
+            wait_until(lambda: not children_of(server.pid), "no child is left")
+
+    def test_connections(self):
+        """A thousand clients, one after another, each with a clone."""
+        with Server("hello") as server:
+            for _ in range(50):
+                server.check_serving()
+            before = self.state(server)
+            for _ in range(CLONES):
+                with server.connect() as connection:
+                    connection.clone()
+            wait_until(lambda: self.state(server) == before, "everything is as before")
+
+
+if __name__ == "__main__":
+    harness.main()

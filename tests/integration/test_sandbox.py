@@ -1,0 +1,278 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What a clone may not do. A system call is put into a running clone by ptrace(2), as a guest that
+has broken out of its VM would make it; a forbidden one must end the clone with SIGSYS, and only it."""
+
+import ctypes
+import os
+import signal
+import struct
+
+import harness
+from harness import Server, is_alive, stat_of, wait_until
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+PTRACE_CONT, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_DETACH = 7, 12, 13, 17
+PTRACE_SINGLESTEP, PTRACE_SEIZE, PTRACE_INTERRUPT = 9, 0x4206, 0x4207
+
+# struct user_regs_struct of sys/user.h: 27 words.
+REGS = 27
+R10, R9, R8, RAX, RDX, RSI, RDI, ORIG_RAX, RIP = 7, 8, 9, 10, 12, 13, 14, 15, 16
+SYSCALL = b"\x0f\x05"
+
+# x86-64 numbers, asm/unistd_64.h.
+FORBIDDEN = {
+    "open": (2, 0, 0), "socket": (41, 1, 1, 0), "connect": (42, 0, 0, 0), "accept": (43, 0, 0, 0),
+    "sendmsg": (46, 5, 0, 0), "recvmsg": (47, 5, 0, 0), "bind": (49, 0, 0, 0),
+    "socketpair": (53, 1, 1, 0, 0), "clone": (56, 17, 0), "fork": (57,), "vfork": (58,),
+    "execve": (59, 0, 0, 0), "kill": (62, 1, 0), "fcntl": (72, 0, 1), "truncate": (76, 0, 0),
+    "chdir": (80, 0), "rename": (82, 0, 0), "unlink": (87, 0), "chmod": (90, 0, 0),
+    "ptrace": (101, 0, 0), "setuid": (105, 0), "capset": (126, 0, 0), "prctl name": (157, 15, 0),
+    "arch_prctl": (158, 0x1002, 0), "setrlimit": (160, 7, 0), "chroot": (161, 0),
+    "mount": (165, 0, 0, 0), "tkill": (200, 1, 9), "epoll_create": (213, 1),
+    "tgkill": (234, 1, 1, 9), "openat": (257, -100, 0, 0), "unshare": (272, 0x10000000),
+    "eventfd2": (290, 0, 0), "process_vm_readv": (310, 1, 0, 0, 0, 0), "kcmp": (312, 1, 1, 2),
+    "seccomp": (317, 1, 0, 0), "memfd_create": (319, 0, 0), "bpf": (321, 0, 0),
+    "execveat": (322, -100, 0, 0, 0, 0), "userfaultfd": (323, 0),
+    "pidfd_send_signal": (424, 0, 9), "io_uring_setup": (425, 1, 0), "clone3": (435, 0, 0),
+    "openat2": (437, -100, 0, 0), "pidfd_getfd": (438, 0, 0),
+    # Allowed calls with arguments that are not.
+    "mmap executable": (9, 0, 4096, 5, 0x22, -1, 0), "mprotect executable": (10, 0, 4096, 5),
+    "ioctl of a terminal": (16, 0, 0x5412, 0), "sendto with an address": (44, 5, 0, 0, 0, 4096, 16),
+    # No call at all, and the 32-bit table by its other number.
+    "none": (10000,), "x32 getpid": (0x40000000 + 39,),
+}
+# Harmless in themselves, and needed: the clone goes on. getppid and a write of nothing.
+ALLOWED = {"getppid": (110,), "write": (1, 2, 0, 0), "brk": (12, 0), "close": (3, 77)}
+
+
+def ptrace(request, pid, data=0, address=0):
+    if LIBC.ptrace(ctypes.c_long(request), ctypes.c_long(pid), ctypes.c_void_p(address),
+                   ctypes.c_void_p(data) if isinstance(data, int) else data) < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+class Traced:
+    """A process that is stopped at a system call instruction."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        ptrace(PTRACE_SEIZE, pid)
+        ptrace(PTRACE_INTERRUPT, pid)
+        os.waitpid(pid, 0x40000000)  # __WALL
+        self.buffer = (ctypes.c_ulonglong * REGS)()
+        self.saved = self.registers()
+
+    def registers(self):
+        ptrace(PTRACE_GETREGS, self.pid, self.buffer)
+        return list(self.buffer)
+
+    def set_registers(self, values):
+        for i, value in enumerate(values):
+            self.buffer[i] = value & 0xffffffffffffffff
+        ptrace(PTRACE_SETREGS, self.pid, self.buffer)
+
+    def aim(self, number, *arguments):
+        """Put it right before a system call instruction, with these registers."""
+        values = list(self.saved)
+        at = values[RIP] - 2
+        with open(f"/proc/{self.pid}/mem", "rb", buffering=0) as memory:
+            memory.seek(at)
+            if memory.read(2) != SYSCALL:
+                return False
+        values[RIP], values[RAX], values[ORIG_RAX] = at, number, -1
+        for register, argument in zip((RDI, RSI, RDX, R10, R8, R9), arguments):
+            values[register] = argument
+        self.set_registers(values)
+        return True
+
+    def go(self):
+        ptrace(PTRACE_CONT, self.pid)
+
+    def step(self):
+        """Make the call; returns what the kernel gave, or the signal that ended the process."""
+        ptrace(PTRACE_SINGLESTEP, self.pid)
+        status = os.waitpid(self.pid, 0x40000000)[1]
+        if os.WIFSIGNALED(status):
+            return signal.Signals(os.WTERMSIG(status))
+        return ctypes.c_longlong(self.registers()[RAX]).value
+
+    def restore(self):
+        self.set_registers(self.saved)
+        ptrace(PTRACE_DETACH, self.pid)
+
+
+class Sandbox(harness.TestCase):
+    def trace(self, pid):
+        try:
+            return Traced(pid)
+        except PermissionError as error:
+            self.skipTest(f"this user may not trace processes: {error}")
+
+    def inject(self, connection, call):
+        """The record of the end of a clone that made this call."""
+        clone = connection.start(progress=True)
+        pid = clone.wait_started()["pid"]
+        # In KVM_RUN: the guest spins there for ever.
+        wait_until(lambda: self.aim(pid, call), "it is in a system call")
+        end = clone.wait_end()
+        clone.close()
+        return end
+
+    def aim(self, pid, call):
+        traced = self.trace(pid)
+        if traced.aim(*call):
+            try:
+                result = traced.step()
+            except ProcessLookupError:
+                return True
+            if result != signal.SIGSYS:
+                os.kill(pid, signal.SIGKILL)
+                raise AssertionError(f"{call} gave {result}")
+            return True
+        traced.restore()
+        return False
+
+    def test_forbidden_calls(self):
+        with Server("spin") as server, server.connect() as connection:
+            for name, call in FORBIDDEN.items():
+                with self.subTest(call=name):
+                    end = self.inject(connection, call)
+                    self.assert_end(end, "host-error")
+                    self.assertIn("system call", end["error"])
+            self.assertEqual(server.stats()["clones"]["ended"]["host-error"], len(FORBIDDEN))
+            server.wait_quiet()
+
+    def test_forbidden_calls_with_several_vcpus(self):
+        with Server("smp", "--cpus", 2) as server, server.connect() as connection:
+            for name in ("fork", "clone", "clone3", "socket", "openat", "execve", "kill", "tkill",
+                         "mmap executable", "seccomp"):
+                with self.subTest(call=name):
+                    session = connection.session(progress=True)
+                    pid = connection.read_line()["started"]["pid"]
+                    self.assertTrue(session.recv(4096).startswith(b"ok"))
+                    wait_until(lambda: stat_of(pid)[0] in "SR", "it is parked")
+                    wait_until(lambda: self.aim(pid, FORBIDDEN[name]), "it is in a system call")
+                    end = connection.read_line()["ended"]
+                    self.assert_end(end, "host-error")
+                    session.close()
+            server.wait_quiet()
+
+    def test_allowed_calls(self):
+        """The test's own method does no harm: a clone goes on after a call that it may make."""
+        with Server("echo") as server, server.connect() as connection:
+            session = connection.session(b"before", progress=True)
+            pid = connection.read_line()["started"]["pid"]
+            self.assertEqual(session.recv(100), b"before")
+            for name, call in ALLOWED.items():
+                with self.subTest(call=name):
+                    traced = self.trace(pid)
+                    self.assertTrue(traced.aim(*call))
+                    result = traced.step()
+                    self.assertIsInstance(result, int)
+                    self.assertNotEqual(result, -1)
+                    if name == "getppid":
+                        self.assertEqual(result, server.pid)
+                    traced.restore()
+                    session.send(name.encode())
+                    self.assertEqual(session.recv(100), name.encode())
+            session.close()
+            self.assert_end(connection.read_line()["ended"], "done")
+
+    def test_the_gate_is_not_there(self):
+        """The page from which the server makes its own calls is mapped in no clone."""
+        with Server("spin") as server, server.connect() as connection:
+            clone = connection.start(progress=True)
+            pid = clone.wait_started()["pid"]
+            executable = {}
+            for who in (server.pid, pid):
+                with open(f"/proc/{who}/maps", encoding="utf-8") as maps:
+                    executable[who] = sum(
+                        int(line.split("-")[1].split()[0], 16) - int(line.split("-")[0], 16)
+                        for line in maps if " r-xp " in line and "forkvm" in line)
+            self.assertEqual(executable[server.pid] - executable[pid], 4096)
+            connection.close()
+            clone.close()
+            server.wait_quiet()
+
+    def test_what_a_clone_holds(self):
+        """Its own descriptors and no others; no capabilities; no way to new privileges."""
+        with Server("echo") as server, server.connect() as connection, server.connect():
+            session = connection.session(b"x", progress=True)
+            pid = connection.read_line()["started"]["pid"]
+            session.recv(10)
+            links = {int(fd): os.readlink(f"/proc/{pid}/fd/{fd}")
+                     for fd in os.listdir(f"/proc/{pid}/fd")}
+            kinds = sorted(link.split(":")[0] for link in links.values()
+                           if not link.startswith(("/dev/null", server.folder)))
+            self.assertEqual(kinds, ["/dev/kvm", "anon_inode", "anon_inode", "socket", "socket"],
+                             links)
+            for who in (server.pid, pid):
+                with open(f"/proc/{who}/status", encoding="ascii") as status:
+                    told = dict(line.split(":\t", 1) for line in status.read().splitlines()
+                                if ":\t" in line)
+                self.assertEqual(told["NoNewPrivs"], "1")
+                self.assertEqual(told["Seccomp"], "2")
+                for name in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
+                    self.assertEqual(int(told[name], 16), 0, name)
+                with open(f"/proc/{who}/limits", encoding="ascii") as limits:
+                    core = [line for line in limits if line.startswith("Max core file size")][0]
+                self.assertEqual(core.split()[4:6], ["0", "0"])
+            session.close()
+            self.assert_end(connection.read_line()["ended"], "done")
+
+    def test_nothing_is_writable_and_executable(self):
+        with Server("spin") as server, server.connect() as connection:
+            clone = connection.start(progress=True)
+            pid = clone.wait_started()["pid"]
+            self.assertTrue(is_alive(pid))
+            for who in (server.pid, pid):
+                with open(f"/proc/{who}/maps", encoding="utf-8") as maps:
+                    for line in maps:
+                        self.assertNotIn("rwx", line.split()[1], line)
+            connection.close()
+            clone.close()
+            server.wait_quiet()
+
+    def test_the_servers_own_calls_from_elsewhere(self):
+        """Even in the server: its rights are the gate's, not the program's."""
+        for name in ("socket", "openat", "execve", "fork", "clone3", "unlink"):
+            with self.subTest(call=name):
+                server = Server("hello").start()
+                children = set(harness.children_of(server.pid))
+                # It waits in epoll_wait, made at the gate; another syscall instruction is needed.
+                traced = self.trace(server.pid)
+                at = find_syscall(server.pid, avoid=traced.saved[RIP] - 2)
+                values = list(traced.saved)
+                call = FORBIDDEN[name]
+                values[RIP], values[RAX], values[ORIG_RAX] = at, call[0], -1
+                for register, argument in zip((RDI, RSI, RDX, R10, R8, R9), call[1:]):
+                    values[register] = argument
+                traced.set_registers(values)
+                self.assertEqual(traced.step(), signal.SIGSYS)
+                wait_until(lambda: not any(map(is_alive, children)), "its children are gone")
+                server.process.wait()
+                server.clean()
+
+
+def find_syscall(pid, avoid):
+    """The address of some system call instruction of the program, but not the one at avoid."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, \
+            open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            if " r-xp " not in line or "forkvm" not in line:
+                continue
+            start, end = (int(word, 16) for word in line.split()[0].split("-"))
+            memory.seek(start)
+            code = memory.read(end - start)
+            at = code.find(SYSCALL)
+            while at >= 0:
+                if start + at != avoid and struct.pack("<H", 0x050f) == code[at:at + 2]:
+                    return start + at
+                at = code.find(SYSCALL, at + 1)
+    raise AssertionError("no system call instruction")
+
+
+if __name__ == "__main__":
+    harness.main()
