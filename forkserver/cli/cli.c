@@ -118,7 +118,7 @@ int cli_socket_path(const struct cli_target *target, char path[FORKVM_SOCKET_PAT
 				 "the socket path has %zu bytes where a Unix socket can have at "
 				 "most %d: choose a shorter --socket",
 				 strlen(target->socket), FORKVM_SOCKET_PATH_SIZE - 1);
-	strcpy(path, target->socket);
+	memcpy(path, target->socket, strlen(target->socket) + 1);
 	return 0;
 }
 

@@ -44,7 +44,7 @@ static int connect_to(const char *path, int fd, struct error *error)
 		return error_set(error, ENAMETOOLONG,
 				 "the socket path %.120s is too long: at most %zu bytes", path,
 				 sizeof(address.sun_path) - 1);
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	if (!connect(fd, (const struct sockaddr *)&address, sizeof(address)))
 		return 0;
 	code = errno;

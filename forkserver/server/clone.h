@@ -78,8 +78,8 @@ int clone_start(struct server *server, struct conn *conn, const struct request *
 /* Kill the clone, for a reason of the server's (note is static text). The end comes by pidfd. */
 void clone_kill(struct clone *clone, enum forkvm_end end, const char *note);
 
-/* Its connection is gone. Unless it is detached, so will the clone be. */
-void clone_orphan(struct clone *clone);
+/* Its connection is gone. So will the clone be, unless it is detached or keep says otherwise. */
+void clone_orphan(struct clone *clone, bool keep);
 
 /* Its pidfd is readable: learn why it ended, tell its owner, free its record. */
 void clone_on_exit(struct server *server, struct clone *clone);

@@ -19,7 +19,7 @@
 #define TICK_NS	     NS_PER_SEC
 
 /* With a limit on memory: how often clones are sampled, and how many at once. */
-#define SAMPLE_NS    (100 * 1000 * 1000ull)
+#define SAMPLE_NS    100000000ull
 #define SAMPLE_COUNT 64
 
 static size_t records_size(uint32_t capacity)
@@ -131,11 +131,11 @@ void clone_kill(struct clone *clone, enum forkvm_end end, const char *note)
 	clone->kill_note = note;
 }
 
-void clone_orphan(struct clone *clone)
+void clone_orphan(struct clone *clone, bool keep)
 {
 	clone->owner = NULL;
 	list_remove(&clone->owner_link);
-	if (!clone->detached)
+	if (!clone->detached && !keep)
 		clone_kill(clone, FORKVM_END_KILLED, "its client closed the connection");
 }
 

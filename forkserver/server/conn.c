@@ -61,12 +61,15 @@ int conn_take_fd(struct conn *conn)
 
 void conn_close(struct server *server, struct conn *conn)
 {
+	/* A server that stops leaves what it is to leave, whoever waits for it. */
+	const bool keep = server->stopping && server->options->keep_clones;
+
 	if (conn->dead)
 		return;
 	conn->dead = true;
 	log_debug("connection of process %d closed", conn->pid);
 	while (!list_empty(&conn->clones))
-		clone_orphan(list_entry(conn->clones.next, struct clone, owner_link));
+		clone_orphan(list_entry(conn->clones.next, struct clone, owner_link), keep);
 	while (conn->fd_count) {
 		int fd = conn_take_fd(conn);
 
@@ -177,7 +180,6 @@ static void flush(struct server *server, struct conn *conn)
 
 void conn_fail(struct server *server, struct conn *conn, const char *tag, const struct error *error)
 {
-	server->metrics.requests_refused++;
 	log_debug("connection of process %d: %s", conn->pid, error->text);
 	conn_send_error(server, conn, tag, error);
 	flush(server, conn);
@@ -189,6 +191,7 @@ static void on_half_line(struct server *server, struct timer *timer)
 	struct conn *conn = list_entry(timer, struct conn, timer);
 	struct error error;
 
+	server->metrics.requests_refused++;
 	error_set(&error, ETIMEDOUT,
 		  "half a line came and then nothing for %llu s: the connection is closed",
 		  HALF_LINE_NS / NS_PER_SEC);
@@ -224,6 +227,7 @@ static void work_on_line(struct server *server, struct conn *conn, const char *l
 	private_json_reset();
 	server->metrics.requests++;
 	if (rc == -EBADMSG) {
+		server->metrics.requests_refused++;
 		/* Which descriptors belong to it cannot be told, so those that follow cannot be. */
 		conn_fail(server, conn, "", &error);
 	} else if (rc < 0) {
@@ -263,6 +267,7 @@ static void work(struct server *server, struct conn *conn)
 	if (line_buffer_pending(&conn->in) == conn->in.capacity) {
 		struct error error;
 
+		server->metrics.requests_refused++;
 		error_set(&error, EMSGSIZE, "a line has at most %d bytes, its newline included",
 			  FORKVM_PROTOCOL_MAX_LINE);
 		conn_fail(server, conn, "", &error);

@@ -16,12 +16,14 @@
  */
 int fork_prepare(struct error *error);
 
-/* How the child begins. */
-#define FORK_SHARE_FILES     (1u << 0) /* with the parent's own table of descriptors, not a copy: it \
-					*/
-/* must unshare it (close_range, CLOSE_RANGE_UNSHARE) first   */
-#define FORK_DEFAULT_SIGNALS (1u << 1) /* what the parent handles is back to its default;  */
-				       /* what the parent ignores stays ignored            */
+/*
+ * The child begins with the parent's own table of descriptors, not a copy. It must unshare it first
+ * of all (close_range with CLOSE_RANGE_UNSHARE).
+ */
+#define FORK_SHARE_FILES     (1u << 0)
+
+/* What the parent handles is back to its default in the child; what it ignores stays ignored. */
+#define FORK_DEFAULT_SIGNALS (1u << 1)
 
 /*
  * Fork this single-threaded process. Returns the child's pid, with its pidfd (the caller's, close

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define GATE_PAGE_SIZE 4096
+#define GATE_PAGE_SIZE 4096ul
 #define TRAP	       0xcc /* int3: nothing else starts on these pages */
 
 /*

@@ -23,7 +23,8 @@ typedef long gate_fn(long nr, long a1, long a2, long a3, long a4, long a5, long 
 /* Set by gate_init, only read after. */
 extern gate_fn *gate_entry;
 
-/* Make the gate, and withhold it from all children forked from now on. Once, first of all. -errno. */
+/* Make the gate, and withhold it from all children forked from now on. Once, first of all. -errno.
+ */
 int gate_init(void);
 
 /* The address that a filter sees as instruction pointer for calls through the gate. */

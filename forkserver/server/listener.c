@@ -141,8 +141,8 @@ int listener_init(struct listener *listener, const char *path, bool everybody, s
 				 "the socket path has %zu bytes where a Unix socket can have 1 to "
 				 "%zu: choose another --socket",
 				 strlen(path), sizeof(address.sun_path) - 1);
-	strcpy(address.sun_path, path);
-	strcpy(listener->path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	memcpy(listener->path, path, strlen(path) + 1);
 	snprintf(listener->lock_path, sizeof(listener->lock_path), "%s.lock", path);
 	rc = take_lock(listener, error);
 	if (rc == 0)

@@ -312,6 +312,19 @@ class Server:
         wait_until(lambda: self.stats()["clones"]["live"] == 0, "no clone is alive")
         wait_until(lambda: len(children_of(self.pid)) <= 1, "no child is left but the anchor")
 
+    def holdings(self, connections=0):
+        """What it holds when no clone lives and clients have no more than connections open."""
+        self.wait_quiet()
+        with self.connect() as watcher:
+            # The server closes after the client does.
+            wait_until(lambda: watcher.call("stats")["connections"]["open"] <= connections + 1,
+                       "other connections are closed")
+            return {
+                "descriptors": count_fds(self.pid),
+                "threads": count_threads(self.pid),
+                "children": len(children_of(self.pid)),
+            }
+
     def check_serving(self):
         """It is alive, its clones are, too, and it is in one piece."""
         if self.process.poll() is not None:

@@ -286,7 +286,7 @@ class Cli(harness.TestCase):
             self.assertIn(b"fork_us", result.stdout)
 
     def test_logs(self):
-        for options, check in (([], lambda line: " info " in line),
+        for options, check in (([], lambda line: " info " in line or " warning " in line),
                                (["--log-json"], lambda line: "time" in json.loads(line)),
                                (["--log-level", "debug", "--log-json"],
                                 lambda line: json.loads(line)["message"])):

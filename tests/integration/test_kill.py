@@ -8,7 +8,7 @@ import signal
 import threading
 
 import harness
-from harness import Server, children_of, count_fds, is_alive, run, stat_of, stub, wait_until
+from harness import Server, children_of, is_alive, run, stat_of, stub, wait_until
 
 
 def kill(pid):
@@ -58,8 +58,7 @@ class KilledClones(harness.TestCase):
         others, parked, go on answering."""
         with Server("echo") as server, server.connect() as parked, server.connect() as connection:
             server.check_serving()
-            server.wait_quiet()
-            fds = count_fds(server.pid)
+            before = server.holdings(connections=2)
             safe = server.anchor()
             sessions = [parked.session(b"x", progress=True) for _ in range(5)]
             safe |= {parked.read_line()["started"]["pid"] for _ in sessions}
@@ -83,8 +82,7 @@ class KilledClones(harness.TestCase):
                 session.close()
             for _ in sessions:
                 self.assert_end(parked.read_line()["ended"], "done")
-            server.wait_quiet()
-            wait_until(lambda: count_fds(server.pid) == fds, "the descriptors are as before")
+            self.assertEqual(server.holdings(connections=2), before)
             server.check_serving()
 
     def test_at_random_moments_with_several_vcpus(self):

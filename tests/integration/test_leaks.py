@@ -3,21 +3,13 @@
 """After a thousand clones the server has what it had before: descriptors, threads, children, memory."""
 
 import harness
-from harness import Server, children_of, count_fds, count_threads, wait_until
+from harness import Server, children_of, wait_until
 
 CLONES = 1000
 AT_ONCE = 16
 
 
 class Leaks(harness.TestCase):
-    def state(self, server):
-        server.wait_quiet()
-        return {
-            "descriptors": count_fds(server.pid),
-            "threads": count_threads(server.pid),
-            "children": len(children_of(server.pid)),
-        }
-
     def storm(self, connection, count, request=b"", wanted=b"ok"):
         """count clones, some at once; each is done and answers."""
         under_way = {}
@@ -36,10 +28,10 @@ class Leaks(harness.TestCase):
     def check(self, name, *options, **more):
         with Server(name, *options) as server, server.connect() as connection:
             self.storm(connection, 100, **more)
-            before = self.state(server)
+            before = server.holdings(connections=1)
             memory = server.stats()["memory"]
             self.storm(connection, CLONES, **more)
-            self.assertEqual(self.state(server), before)
+            self.assertEqual(server.holdings(connections=1), before)
             self.assertEqual(before["threads"], 1)
             after = server.stats()["memory"]
             for name in ("private_kib", "page_tables_kib"):
@@ -65,11 +57,11 @@ class Leaks(harness.TestCase):
         with Server("hello") as server:
             for _ in range(50):
                 server.check_serving()
-            before = self.state(server)
+            before = server.holdings()
             for _ in range(CLONES):
                 with server.connect() as connection:
                     connection.clone()
-            wait_until(lambda: self.state(server) == before, "everything is as before")
+            self.assertEqual(server.holdings(), before)
 
 
 if __name__ == "__main__":

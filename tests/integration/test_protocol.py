@@ -10,7 +10,7 @@ import select
 import socket
 
 import harness
-from harness import Connection, Server, count_fds, wait_until
+from harness import Connection, Server, children_of, wait_until
 
 MAX_LINE = 131072
 MAX_REQUEST = 65536
@@ -295,18 +295,18 @@ class Protocol(harness.TestCase):
 
     def test_descriptors_nobody_asked_for(self):
         """Dropped with their connection; at most so many may wait."""
-        before = count_fds(self.server.pid)
+        before = self.server.holdings(connections=1)
         with self.server.connect() as connection:
             connection.send({"op": "hello"}, [0] * 64)
             self.assertIn("ok", connection.read_line())
             connection.send({"op": "hello"}, [0])
             reply = connection.read_line()
             self.assertEqual(reply["error"]["code"], "EMFILE", reply)
-        wait_until(lambda: count_fds(self.server.pid) == before, "the descriptors are closed")
+        self.assertEqual(self.server.holdings(connections=1), before)
 
     def test_descriptors_of_a_refused_request(self):
         """They are closed, and the next request gets its own."""
-        before = count_fds(self.server.pid)
+        before = self.server.holdings(connections=1)
         with self.server.connect() as connection:
             read_end, write_end = os.pipe()
             for members in ({"timeout": 1}, {"request": 5}, {"request": "a" * (MAX_REQUEST + 1)}):
@@ -319,7 +319,7 @@ class Protocol(harness.TestCase):
             os.close(read_end)
             answer, _ = connection.clone(b"mine")
             self.assertEqual(answer, b"mine")
-        wait_until(lambda: count_fds(self.server.pid) == before, "the descriptors are closed")
+        self.assertEqual(self.server.holdings(connections=1), before)
 
     def test_the_servers_own_socket_as_a_descriptor(self):
         """A connection to the server, handed to the server: odd, and nobody's loss."""
@@ -391,6 +391,8 @@ class Crowds(harness.TestCase):
             for connection, clone in zip(connections, clones):
                 connection.close()
                 clone.close()
+            # Only then is there room for another connection.
+            wait_until(lambda: len(children_of(server.pid)) <= 1, "the clones are gone")
             server.wait_quiet()
 
     def test_no_descriptors_for_connections(self):

@@ -77,10 +77,13 @@ class Traced:
         """Put it right before a system call instruction, with these registers."""
         values = list(self.saved)
         at = values[RIP] - 2
-        with open(f"/proc/{self.pid}/mem", "rb", buffering=0) as memory:
-            memory.seek(at)
-            if memory.read(2) != SYSCALL:
-                return False
+        try:
+            with open(f"/proc/{self.pid}/mem", "rb", buffering=0) as memory:
+                memory.seek(at)
+                if memory.read(2) != SYSCALL:
+                    return False
+        except OSError:  # right after the fork: the instruction that made it is not there
+            return False
         values[RIP], values[RAX], values[ORIG_RAX] = at, number, -1
         for register, argument in zip((RDI, RSI, RDX, R10, R8, R9), arguments):
             values[register] = argument
@@ -146,7 +149,7 @@ class Sandbox(harness.TestCase):
 
     def test_forbidden_calls_with_several_vcpus(self):
         with Server("smp", "--cpus", 2) as server, server.connect() as connection:
-            for name in ("fork", "clone", "clone3", "socket", "openat", "execve", "kill", "tkill",
+            for name in ("fork", "clone", "vfork", "socket", "openat", "execve", "kill", "tkill",
                          "mmap executable", "seccomp"):
                 with self.subTest(call=name):
                     session = connection.session(progress=True)
@@ -190,7 +193,7 @@ class Sandbox(harness.TestCase):
                 with open(f"/proc/{who}/maps", encoding="utf-8") as maps:
                     executable[who] = sum(
                         int(line.split("-")[1].split()[0], 16) - int(line.split("-")[0], 16)
-                        for line in maps if " r-xp " in line and "forkvm" in line)
+                        for line in maps if " r-xp " in line and "[" not in line)
             self.assertEqual(executable[server.pid] - executable[pid], 4096)
             connection.close()
             clone.close()
