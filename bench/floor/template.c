@@ -90,38 +90,12 @@ static void find_slots(const struct machine_frozen *frozen, struct floor_templat
 	}
 }
 
-/* Could this be the mailbox that the guest named when it rang BOOTED? */
-static bool is_mailbox(const struct guest_ram *ram, const struct forkvm_mailbox *mailbox)
-{
-	return mailbox->magic == FORKVM_ABI_MAGIC && mailbox->version == FORKVM_ABI_VERSION &&
-	       mailbox->reserved0 == 0 && mailbox->reserved1 == 0 && !mailbox->is_clone &&
-	       mailbox->response_capacity > 0 &&
-	       mailbox->response_capacity <= FORKVM_MAX_RESPONSE &&
-	       mailbox->request_capacity <= FORKVM_MAX_REQUEST && mailbox->request_gpa &&
-	       guest_ram_at(ram, mailbox->request_gpa, mailbox->request_capacity) &&
-	       guest_ram_at(ram, mailbox->response_gpa, mailbox->response_capacity);
-}
-
-/*
- * The machine keeps the mailbox's address to itself, so look for it, from the load address up: it
- * is aligned, and its beginning is like nothing else. Reading does not touch the private mapping's
- * shared state; writing would.
- */
 static void find_mailbox(const struct machine_frozen *frozen, struct floor_template *ret)
 {
-	const struct guest_ram *ram = &frozen->ram;
-
-	for (uint64_t gpa = FORKVM_STUB_LOAD_GPA; gpa < ram->regions[0].size;
-	     gpa += MAILBOX_ALIGNMENT) {
-		struct forkvm_mailbox *mailbox = guest_ram_at(ram, gpa, sizeof(*mailbox));
-
-		if (!mailbox || !is_mailbox(ram, mailbox))
-			continue;
-		ret->mailbox = mailbox;
-		ret->response = guest_ram_at(ram, mailbox->response_gpa, 1);
-		return;
-	}
-	fail("template", "no mailbox in its RAM");
+	ret->mailbox = guest_ram_at(&frozen->ram, frozen->mailbox, sizeof(*ret->mailbox));
+	ret->response = guest_ram_at(&frozen->ram, ret->mailbox->response_gpa, 1);
+	if (!ret->response)
+		fail("template", "its mailbox names no response area");
 }
 
 /* A vCPU as KVM makes it, to find out what it has already and what it lets be written. */

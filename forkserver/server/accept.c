@@ -90,7 +90,7 @@ static int add(struct server *server, int *fd, const struct ucred *creds)
 	}
 	conn->watch.kind = WATCH_CONN;
 	conn->interest = EPOLLIN;
-	rc = server_watch(server, *fd, &conn->watch, conn->interest);
+	rc = watch_add(server->epoll_fd, *fd, &conn->watch, conn->interest);
 	if (rc < 0) {
 		private_unmap(conn, sizeof(*conn));
 		return rc;

@@ -85,7 +85,7 @@ void anchor_start(struct server *server)
 		anchor_run(host, server_pid, locked_down);
 	rc = pid < 0 ? (int)pid : move_up(&pidfd);
 	if (rc == 0)
-		rc = server_watch(server, pidfd, &anchor->watch, EPOLLIN);
+		rc = watch_add(server->epoll_fd, pidfd, &anchor->watch, EPOLLIN);
 	if (rc < 0) {
 		log_warning("cannot start the anchor process, so clones are slower: %s",
 			    strerror(-rc));
@@ -110,7 +110,7 @@ void anchor_on_exit(struct server *server)
 		    "started in %llu s",
 		    anchor->pid, info.si_code == CLD_EXITED ? "exit status" : "signal",
 		    info.si_status, RESTART_AFTER_NS / NS_PER_SEC);
-	server_unwatch(server, anchor->pidfd);
+	watch_remove(server->epoll_fd, anchor->pidfd);
 	fd_close(&anchor->pidfd);
 	timers_arm(&server->timers, &anchor->restart, server->now_ns + RESTART_AFTER_NS);
 }

@@ -164,7 +164,7 @@ static int adopt_pidfd(struct server *server, struct clone *clone, int pidfd)
 		pidfd = moved;
 	}
 	clone->pidfd = pidfd;
-	return server_watch(server, pidfd, &clone->watch, EPOLLIN);
+	return watch_add(server->epoll_fd, pidfd, &clone->watch, EPOLLIN);
 }
 
 static void enter_record(struct server *server, struct conn *conn, struct clone *clone,

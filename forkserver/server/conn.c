@@ -76,7 +76,7 @@ void conn_close(struct server *server, struct conn *conn)
 		fd_close(&fd);
 	}
 	timers_disarm(&server->timers, &conn->timer);
-	server_unwatch(server, conn->fd);
+	watch_remove(server->epoll_fd, conn->fd);
 	fd_close(&conn->fd);
 	list_remove(&conn->ready_link);
 	list_remove(&conn->dirty_link);

@@ -19,20 +19,6 @@
 /* While descriptors are on loan, how soon to look whether they are still needed. */
 #define LOAN_LOOK_MS 1
 
-int server_watch(struct server *server, int fd, struct watch *watch, uint32_t events)
-{
-	struct epoll_event event = {.events = events, .data.ptr = watch};
-
-	return sys_epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event);
-}
-
-void server_unwatch(struct server *server, int fd)
-{
-	struct epoll_event event = {0};
-
-	(void)sys_epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, fd, &event);
-}
-
 void server_stop(struct server *server, const char *why)
 {
 	struct clones *clones = &server->clones;
@@ -41,7 +27,7 @@ void server_stop(struct server *server, const char *why)
 		return;
 	log_info("stopping: %s; %u clones are alive", why, clones->live_count);
 	server->stopping = true;
-	server_unwatch(server, server->listener.fd);
+	watch_remove(server->epoll_fd, server->listener.fd);
 	if (server->options->keep_clones)
 		return;
 	for (struct list *link = clones->live.next; link != &clones->live; link = link->next)

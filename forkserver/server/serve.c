@@ -194,9 +194,10 @@ static int open_loop(struct server *server, struct error *error)
 	(void)procfs_oom_kills(server->vmstat_fd, &server->clones.oom_kills);
 	server->wake_watch.kind = WATCH_WAKE;
 	server->listener_watch.kind = WATCH_LISTENER;
-	rc = server_watch(server, server->wake_fd, &server->wake_watch, EPOLLIN);
+	rc = watch_add(server->epoll_fd, server->wake_fd, &server->wake_watch, EPOLLIN);
 	if (rc == 0)
-		rc = server_watch(server, server->listener.fd, &server->listener_watch, EPOLLIN);
+		rc = watch_add(server->epoll_fd, server->listener.fd, &server->listener_watch,
+			       EPOLLIN);
 	if (rc < 0)
 		return error_set_errno(error, -rc, "epoll_ctl");
 	/* EPERM or ENOSYS: then each clone starts with a copy of the table, which takes longer. */

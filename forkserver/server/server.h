@@ -51,15 +51,6 @@ struct server {
 	bool serving;	 /* locked down                                      */
 };
 
-/* Have epoll report events of fd with watch. -errno. */
-int server_watch(struct server *server, int fd, struct watch *watch, uint32_t events);
-
-/*
- * Stop having events of fd reported. To be called before fd is closed: a child that was just forked
- * may still hold it, and epoll would go on reporting it.
- */
-void server_unwatch(struct server *server, int fd);
-
 /* Stop: refuse what is new, end the clones (unless they are to be kept), then leave the loop. */
 void server_stop(struct server *server, const char *why);
 

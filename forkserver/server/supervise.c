@@ -244,7 +244,7 @@ static void free_record(struct server *server, struct clone *clone)
 
 	timers_disarm(&server->timers, &clone->timer);
 	if (!clone->unwatched)
-		server_unwatch(server, clone->pidfd);
+		watch_remove(server->epoll_fd, clone->pidfd);
 	else
 		clones->unwatched_count--;
 	fd_close(&clone->pidfd);

@@ -5,6 +5,8 @@
 #ifndef FORKVM_FORKSERVER_SERVER_WATCH_H
 #define FORKVM_FORKSERVER_SERVER_WATCH_H
 
+#include <stdint.h>
+
 enum watch_kind {
 	WATCH_WAKE,	/* a signal asks to stop      */
 	WATCH_LISTENER, /* a client connects          */
@@ -16,5 +18,14 @@ enum watch_kind {
 struct watch {
 	enum watch_kind kind;
 };
+
+/* Have epoll report events of fd with watch. -errno. */
+int watch_add(int epoll_fd, int fd, struct watch *watch, uint32_t events);
+
+/*
+ * Stop having events of fd reported. To be called before fd is closed: a child that was just forked
+ * may still hold it, and epoll would go on reporting it.
+ */
+void watch_remove(int epoll_fd, int fd);
 
 #endif

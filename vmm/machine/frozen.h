@@ -22,6 +22,7 @@ struct machine_frozen {
 	struct guest_ram ram;	/* private mapping of the sealed memory */
 	struct extents extents; /* what a clone registers before its run */
 	uint64_t populated;	/* bytes */
+	gpa_t mailbox;		/* the guest's struct forkvm_mailbox, all of it in RAM */
 	struct vm_state vm;
 	struct frozen_vcpu *vcpus; /* owned; vcpu_count of them */
 	unsigned int vcpu_count;

@@ -23,6 +23,7 @@ struct vcpu {
 	struct machine *machine;
 	struct kvm_vcpu kvm;
 	pthread_t thread;
+	void *stack;	 /* its thread's; NULL without one; owned */
 	bool has_thread; /* thread is to be joined */
 	bool halted;	 /* HLT without anything that could wake it; stays so in clones */
 	bool retried;	 /* the instruction at retry_rip was given all of RAM once */

@@ -96,6 +96,7 @@ int machine_freeze(struct machine *machine, struct error *error)
 		error_prefix(error, "freeze");
 		return rc;
 	}
+	machine->frozen.mailbox = machine->stub.mailbox;
 	machine->progress = PROGRESS_WAITING;
 	machine->is_frozen = true;
 	return 0;

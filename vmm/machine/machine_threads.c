@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/kvm.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 #include "vmm/base/util.h"
 #include "vmm/machine/internal.h"
@@ -24,22 +25,56 @@ static void *thread_main(void *argument)
 	return NULL;
 }
 
+/*
+ * A stack of our own, with a page that faults below it. The C library would keep its stacks after
+ * the threads' ends, and every fork would copy those mappings.
+ */
+static int make_stack(struct vcpu *vcpu)
+{
+	void *stack = mmap(NULL, VCPU_STACK_BYTES, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+
+	if (stack == MAP_FAILED)
+		return -errno;
+	if (mprotect((char *)stack + PAGE_BYTES, VCPU_STACK_BYTES - PAGE_BYTES,
+		     PROT_READ | PROT_WRITE) < 0) {
+		int rc = -errno;
+
+		munmap(stack, VCPU_STACK_BYTES);
+		return rc;
+	}
+	vcpu->stack = stack;
+	return 0;
+}
+
+static void free_stack(struct vcpu *vcpu)
+{
+	if (vcpu->stack)
+		munmap(vcpu->stack, VCPU_STACK_BYTES);
+	vcpu->stack = NULL;
+}
+
 /* The threads take no signal but the kick: the rest is for the owner's thread. */
 static int create_thread(struct vcpu *vcpu)
 {
 	sigset_t all, before;
 	pthread_attr_t attr;
-	int rc;
+	int rc = make_stack(vcpu);
 
+	if (rc < 0)
+		return rc;
 	sigfillset(&all);
 	sigdelset(&all, MACHINE_KICK_SIGNAL);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, VCPU_STACK_BYTES);
+	pthread_attr_setstack(&attr, (char *)vcpu->stack + PAGE_BYTES,
+			      VCPU_STACK_BYTES - PAGE_BYTES);
 	rc = pthread_create(&vcpu->thread, &attr, thread_main, vcpu);
 	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	vcpu->has_thread = rc == 0;
+	if (rc)
+		free_stack(vcpu);
 	return -rc;
 }
 
@@ -87,6 +122,7 @@ void threads_join(struct machine *machine)
 		if (!machine->vcpus[i].has_thread)
 			continue;
 		pthread_join(machine->vcpus[i].thread, NULL);
+		free_stack(&machine->vcpus[i]);
 		machine->vcpus[i].has_thread = false;
 	}
 	atomic_store(&machine->stop, false);
