@@ -2,12 +2,46 @@
 /* What living clones cost; see memory.h. */
 #include "bench/storm/memory.h"
 
-#define SAMPLE_MAX 200
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SAMPLE_MAX	   200
+
+#define SETTLE_STEP_NS	   (200 * 1000 * 1000L)
+#define SETTLE_QUIET_STEPS 15	/* without a rise: three seconds */
+#define SETTLE_STEPS_MAX   300	/* a minute */
+#define SETTLE_RISE_KIB	   2048 /* less than this is not a rise */
+
+/*
+ * Wait until the host has got back what ended processes held: that can take it half a minute, where
+ * freed pages are reported to a hypervisor first. Counting from before that would flatter us.
+ */
+static void settle(struct host_memory *now)
+{
+	const struct timespec step = {.tv_nsec = SETTLE_STEP_NS};
+	long highest = now->available;
+	unsigned int quiet = 0;
+
+	for (unsigned int i = 0; i < SETTLE_STEPS_MAX && quiet < SETTLE_QUIET_STEPS; i++) {
+		if (i == SETTLE_QUIET_STEPS && isatty(STDERR_FILENO))
+			fprintf(stderr, "\rwaiting for the host's memory to settle ...");
+		nanosleep(&step, NULL);
+		if (host_memory_read(now) < 0)
+			return;
+		quiet++;
+		if (now->available > highest + SETTLE_RISE_KIB) {
+			highest = now->available;
+			quiet = 0;
+		}
+	}
+}
 
 void memory_start(struct storm_memory *memory)
 {
 	*memory = (struct storm_memory){0};
-	host_memory_read(&memory->before);
+	if (host_memory_read(&memory->before) == 0)
+		settle(&memory->before);
 	memory->peak = memory->before;
 }
 

@@ -7,7 +7,10 @@
 
 #include "bench/storm/storm.h"
 
-/* Before the first clone, with the client's own buffers in place. */
+/*
+ * Before the first clone, with the client's own buffers in place. Waits, three seconds to a minute,
+ * until the host's free memory has stopped rising from what ran before.
+ */
 void memory_start(struct storm_memory *memory);
 
 /* Note the host's memory while that many clones are alive. */

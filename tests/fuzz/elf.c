@@ -2,7 +2,6 @@
 /*
  * Fuzz target: a guest image as elf_load and flat_load take it, into a small RAM.
  */
-#include <string.h>
 #include <sys/mman.h>
 
 #include "guest-stubs/stub_abi.h"
@@ -47,7 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else {
 		FUZZ_CHECK(rc == -error.code);
 		FUZZ_CHECK(error.text[0] != '\0');
-		FUZZ_CHECK(memcmp(&image, &untouched, sizeof(image)) == 0);
+		FUZZ_CHECK(image.entry == untouched.entry && image.end == untouched.end &&
+			   image.needs == untouched.needs);
 	}
 	/* The same without a place for words. */
 	FUZZ_CHECK(elf_load(data, size, &ram, &image, NULL) == rc);

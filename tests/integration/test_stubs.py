@@ -240,6 +240,14 @@ class Sessions(harness.TestCase):
             self.assertIn("request of", end["error"])
             session.close()
 
+    def test_an_empty_request_is_the_end(self):
+        with Server("echo") as server, server.connect() as connection:
+            session = connection.session(b"x")
+            self.assertEqual(session.recv(LARGE), b"x")
+            session.send(b"")
+            self.assert_end(self.end_of(connection), "done")
+            session.close()
+
     def test_only_packet_sockets_have_sessions(self):
         with Server("echo") as server, server.connect() as connection:
             read_end, write_end = os.pipe()

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 /* The path of a built stub; name is a literal. */
-#define STUB(name) FORKVM_GUEST_DIR "/" name
+#define STUB(name)	 FORKVM_GUEST_DIR "/" name
 
 /* Room for a path of helper_path. */
 #define HELPER_PATH_SIZE 256

@@ -38,18 +38,19 @@ static void set_up(void)
 {
 	cr_assert_eq(guest_ram_init(&ram, RAM_SIZE, NULL, &error), 0, "%s", error.text);
 	file = (struct file){
-		.header = {
-			.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
-				    EV_CURRENT},
-			.e_type = ET_EXEC,
-			.e_machine = EM_X86_64,
-			.e_version = EV_CURRENT,
-			.e_entry = LOAD_GPA,
-			.e_phoff = offsetof(struct file, segments),
-			.e_ehsize = sizeof(Elf64_Ehdr),
-			.e_phentsize = sizeof(Elf64_Phdr),
-			.e_phnum = 1,
-		},
+		.header =
+			{
+				.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64,
+					    ELFDATA2LSB, EV_CURRENT},
+				.e_type = ET_EXEC,
+				.e_machine = EM_X86_64,
+				.e_version = EV_CURRENT,
+				.e_entry = LOAD_GPA,
+				.e_phoff = offsetof(struct file, segments),
+				.e_ehsize = sizeof(Elf64_Ehdr),
+				.e_phentsize = sizeof(Elf64_Phdr),
+				.e_phnum = 1,
+			},
 		.segments = {{
 			.p_type = PT_LOAD,
 			.p_offset = TEXT_AT,
@@ -95,11 +96,13 @@ static struct note *add_note(void)
 {
 	struct note *note = (struct note *)(void *)((uint8_t *)&file + NOTE_AT);
 
-	file.segments[1] = (Elf64_Phdr){
-		.p_type = PT_NOTE, .p_offset = NOTE_AT, .p_filesz = sizeof(*note)};
+	file.segments[1] =
+		(Elf64_Phdr){.p_type = PT_NOTE, .p_offset = NOTE_AT, .p_filesz = sizeof(*note)};
 	file.header.e_phnum = 2;
 	*note = (struct note){
-		.header = {.n_namesz = 7, .n_descsz = sizeof(note->desc), .n_type = FORKVM_NOTE_NEEDS},
+		.header = {.n_namesz = 7,
+			   .n_descsz = sizeof(note->desc),
+			   .n_type = FORKVM_NOTE_NEEDS},
 		.name = FORKVM_NOTE_NAME,
 		.desc = {.abi_version = FORKVM_ABI_VERSION, .needs = FORKVM_NEED_IRQCHIP},
 	};

@@ -128,7 +128,10 @@ Test(image, neither_elf_nor_flat)
 	helper_file(path, ".txt", "just text", 9);
 	refuse(path, ENOEXEC, "not an ELF");
 	unlink(path);
-	helper_file(path, "", "\x7f" "EL", 3);
+	helper_file(path, "",
+		    "\x7f"
+		    "EL",
+		    3);
 	refuse(path, ENOEXEC, "not an ELF");
 	unlink(path);
 	/* The end of a folder's name is not the file's. */
@@ -142,7 +145,10 @@ Test(image, broken_elf_with_the_name_of_a_flat_one)
 {
 	char path[HELPER_PATH_SIZE];
 
-	helper_file(path, ".bin", "\x7f" "ELF", 4);
+	helper_file(path, ".bin",
+		    "\x7f"
+		    "ELF",
+		    4);
 	refuse(path, ENOEXEC, "truncated");
 	unlink(path);
 }

@@ -17,8 +17,8 @@
 #define LARGE		      0x80u
 #define ADDRESS_MASK	      0x000ffffffffff000ull
 
-static const struct image image = {
-	.entry = FORKVM_STUB_LOAD_GPA, .end = FORKVM_STUB_LOAD_GPA + 5000};
+static const struct image image = {.entry = FORKVM_STUB_LOAD_GPA,
+				   .end = FORKVM_STUB_LOAD_GPA + 5000};
 
 static struct guest_ram make_ram(uint64_t size)
 {

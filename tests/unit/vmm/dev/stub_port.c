@@ -272,9 +272,9 @@ Test(stub_port, a_parked_request_is_cut_to_its_area)
 /* Each bell in each phase: let through where the ABI says so, refused everywhere else. */
 Test(stub_port, only_the_order_of_the_abi)
 {
-	static const uint16_t bells[] = {FORKVM_PORT_BOOTED,  FORKVM_PORT_TEMPLATE,
-					 FORKVM_PORT_READY,   FORKVM_PORT_PARK,
-					 FORKVM_PORT_DONE,    FORKVM_PORT_CONSOLE};
+	static const uint16_t bells[] = {FORKVM_PORT_BOOTED, FORKVM_PORT_TEMPLATE,
+					 FORKVM_PORT_READY,  FORKVM_PORT_PARK,
+					 FORKVM_PORT_DONE,   FORKVM_PORT_CONSOLE};
 	static const bool allowed[][6] = {
 		[STUB_BOOTING] = {true, false, false, false, false, false},
 		[STUB_SETUP] = {false, true, false, false, true, true},
@@ -439,7 +439,8 @@ Test(stub_port, the_largest_areas_are_fine)
 	boot_to_template();
 }
 
-/* A guest without any area: every length but 0 is refused, and nothing is reached by its address. */
+/* A guest without any area: every length but 0 is refused, and nothing is reached by its address.
+ */
 Test(stub_port, no_areas_at_all)
 {
 	mailbox()->request_gpa = mailbox()->response_gpa = mailbox()->console_gpa = UINT64_MAX;

@@ -15,8 +15,7 @@
 
 static struct kvm_cpuid2 *read_back(const struct kvm_vcpu *vcpu)
 {
-	struct kvm_cpuid2 *table =
-		calloc(1, sizeof(*table) + ENTRIES * sizeof(table->entries[0]));
+	struct kvm_cpuid2 *table = calloc(1, sizeof(*table) + ENTRIES * sizeof(table->entries[0]));
 
 	table->nent = ENTRIES;
 	cr_assert_eq(ioctl(vcpu->fd, KVM_GET_CPUID2, table), 0, "%s", strerror(errno));

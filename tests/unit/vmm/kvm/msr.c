@@ -14,13 +14,13 @@
 #include "vmm/base/util.h"
 #include "vmm/kvm/cpuid.h"
 
-#define MSR_LSTAR	     0xc0000082u
-#define MSR_STAR	     0xc0000081u
-#define MSR_SMBASE	     0x9eu
-#define MSR_UNKNOWN	     0x12345678u
-#define NON_CANONICAL	     0x8000000000000000ull /* no address; the CPU refuses it in LSTAR */
-#define CLOCK_ENABLE	     1u
-#define CLOCK_GPA	     0x2000u
+#define MSR_LSTAR     0xc0000082u
+#define MSR_STAR      0xc0000081u
+#define MSR_SMBASE    0x9eu
+#define MSR_UNKNOWN   0x12345678u
+#define NON_CANONICAL 0x8000000000000000ull /* no address; the CPU refuses it in LSTAR */
+#define CLOCK_ENABLE  1u
+#define CLOCK_GPA     0x2000u
 
 static struct kvm_host *host;
 static struct kvm_vm vm;
@@ -144,8 +144,7 @@ Test(msr, the_plan_is_what_differs)
 
 Test(msr, one_that_a_fresh_vcpu_does_not_even_have_is_written)
 {
-	struct list captured = {.head.nmsrs = 1,
-				.entries = {{.index = MSR_LSTAR, .data = 0x7000}}};
+	struct list captured = {.head.nmsrs = 1, .entries = {{.index = MSR_LSTAR, .data = 0x7000}}};
 	struct list fresh = {.head.nmsrs = 0};
 	struct kvm_msrs *plan = NULL;
 	struct error error = {0};
@@ -214,11 +213,11 @@ Test(msr, rearming_leaves_alone_what_is_off)
  */
 Test(msr, rearming_has_kvmclock_written_into_a_new_memslot)
 {
-	struct list list = {.head.nmsrs = 1,
-			    .entries = {{.index = MSR_KVM_SYSTEM_TIME_2,
-					 .data = CLOCK_GPA | CLOCK_ENABLE}}};
-	uint8_t *memory = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			       0);
+	struct list list = {
+		.head.nmsrs = 1,
+		.entries = {{.index = MSR_KVM_SYSTEM_TIME_2, .data = CLOCK_GPA | CLOCK_ENABLE}}};
+	uint8_t *memory =
+		mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct error error = {0};
 	uint8_t written = 0;
 

@@ -254,7 +254,8 @@ Test(vcpu_state, a_pending_exception)
 	struct error error = {0};
 	struct cpu from, to;
 
-	cpu_init(&from, true); /* so that nothing is left to the next KVM_RUN, which would deliver it */
+	cpu_init(&from,
+		 true); /* so that nothing is left to the next KVM_RUN, which would deliver it */
 	start_guest(&from);
 	cr_assert_eq(ioctl(from.vcpu.fd, KVM_GET_VCPU_EVENTS, &events), 0);
 	events.nmi.pending = 1;
@@ -306,7 +307,7 @@ Test(vcpu_state, local_interrupt_controller)
 	cpu_init(&from, true);
 	start_guest(&from);
 	cr_assert_eq(ioctl(from.vcpu.fd, KVM_GET_LAPIC, &lapic), 0);
-	lapic.regs[0x80] = 0x20; /* TPR (SDM volume 3, table 11-1) */
+	lapic.regs[0x80] = 0x20;		      /* TPR (SDM volume 3, table 11-1) */
 	memcpy(lapic.regs + 0xf0, "\x3f\x01\0\0", 4); /* SVR: enabled, vector 0x3f */
 	cr_assert_eq(ioctl(from.vcpu.fd, KVM_SET_LAPIC, &lapic), 0);
 	capture(&from, &state);

@@ -7,7 +7,7 @@
 #define FORKVM_TESTS_UNIT_VMM_MACHINE_GUESTS_H
 
 /* Where holes puts a page of code in its template, far from everything else. */
-#define GUEST_ISLAND 0x1800000
+#define GUEST_ISLAND   0x1800000
 
 /* What holes does with the address in its request. */
 #define HOLE_LOAD      0 /* a load of 8 bytes; the result is what was there          */
@@ -31,10 +31,10 @@ struct guest {
 	const uint8_t *start, *end;
 };
 
-#define GUEST(name)                                                                                \
-	({                                                                                         \
-		extern const uint8_t guest_##name[], guest_##name##_end[];                         \
-		(struct guest){guest_##name, guest_##name##_end};                                  \
+#define GUEST(name)                                                        \
+	({                                                                 \
+		extern const uint8_t guest_##name[], guest_##name##_end[]; \
+		(struct guest){guest_##name, guest_##name##_end};          \
 	})
 
 /* The request and the answer of holes. */

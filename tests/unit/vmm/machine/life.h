@@ -26,8 +26,8 @@ struct clone {
 	size_t console_len;
 	char console[256];
 	/* How the sink behaves: set before the clone is made. */
-	int answer_result;	/* what it returns for an answer */
-	unsigned int requests;	/* that it gives on PARK, each of the same bytes */
+	int answer_result;     /* what it returns for an answer */
+	unsigned int requests; /* that it gives on PARK, each of the same bytes */
 	const void *request;
 	size_t request_len;
 };

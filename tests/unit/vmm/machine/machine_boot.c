@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Unit tests of vmm/machine/machine_boot.c, machine_threads.c: from nothing to the template point. */
+/* Unit tests of vmm/machine/machine_boot.c, machine_threads.c: from nothing to the template point.
+ */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>

@@ -82,8 +82,8 @@ Test(clone, many_at_once)
 
 		cr_assert_eq(waitpid(pids[i], &status, 0), pids[i]);
 		cr_assert_eq(status, 0);
-		cr_assert_eq(clones[i]->end.reason, MACHINE_END_DONE, "%s%s",
-			     clones[i]->error.text, clones[i]->end.error.text);
+		cr_assert_eq(clones[i]->end.reason, MACHINE_END_DONE, "%s%s", clones[i]->error.text,
+			     clones[i]->end.error.text);
 		cr_assert_eq(clones[i]->answer_len, sizeof(i));
 		cr_assert_eq(memcmp(clones[i]->answer, &i, sizeof(i)), 0);
 		life_clone_free(clones[i]);
@@ -327,9 +327,59 @@ Test(clone, four_vcpus)
 	ask_stub(STUB("smp"), 4, 64 * MIB, NULL, "");
 }
 
+Test(clone, memory_written_and_never_populated)
+{
+	ask_stub(STUB("dirty"), 1, 64 * MIB, "region=4", "pages=200 check=200 hole=24");
+}
+
 Test(clone, a_large_guest)
 {
 	ask_stub(STUB("hello"), 1, 6 * GIB, "populate=4", "");
+	ask_stub(STUB("dirty"), 1, 6 * GIB, "region=4", "pages=50 check=50 hole=24");
+}
+
+/* Each misuse that the hostile stub lists, in a clone of one template. */
+Test(clone, a_hostile_guest)
+{
+	static const enum machine_end_reason reasons[] = {MACHINE_END_DONE, MACHINE_END_SHUTDOWN,
+							  MACHINE_END_GUEST_ERROR};
+	struct kvm_host *host = require_kvm();
+	struct machine *machine = life_template(host, &one, STUB("hostile"), NULL);
+	struct clone *clone = life_clone_new();
+	char ops[FORKVM_MAX_RESPONSE + 1], request[128], *line, *rest = ops;
+	unsigned int tried = 0;
+
+	life_ask(machine, 1, "op=list", 7, clone);
+	memcpy(ops, clone->answer, clone->answer_len);
+	ops[clone->answer_len] = '\0';
+	while ((line = strsep(&rest, "\n")) != NULL) {
+		char *wanted = strchr(line, ':');
+
+		if (!wanted || strncmp(line, "boot/", 5) == 0)
+			continue;
+		*wanted++ = '\0';
+		snprintf(request, sizeof(request), "op=%s", line);
+		clone->request = request;
+		clone->request_len = strlen(request);
+		life_run_forked(machine, 2, clone);
+		cr_assert_eq(clone->thaw, 0, "%s: %s", line, clone->error.text);
+		if (strcmp(wanted, "ok") == 0)
+			cr_assert_eq(clone->end.reason, MACHINE_END_DONE, "%s: %s", line,
+				     clone->end.error.text);
+		else if (strcmp(wanted, "any") == 0)
+			cr_assert(clone->end.reason == reasons[0] ||
+					  clone->end.reason == reasons[1] ||
+					  clone->end.reason == reasons[2],
+				  "%s: %s", line, clone->end.error.text);
+		else
+			cr_assert_str_eq(machine_end_name(clone->end.reason), wanted, "%s: %s",
+					 line, clone->end.error.text);
+		tried++;
+	}
+	cr_assert_gt(tried, 30);
+	machine_free(machine);
+	life_clone_free(clone);
+	kvm_host_close(host);
 }
 
 Test(clone, with_cpuid_and_interrupt_controllers_though_not_asked_for)

@@ -105,8 +105,8 @@ Test(vcpu, ports_without_a_device)
 
 	life_ask(machine, 1, NULL, 0, clone);
 	cr_assert_eq(clone->answer_len, 17);
-	cr_assert_eq(memcmp(clone->answer, "\xff\xff\xff\xff\xff\xff\0\0\xff\0\0\0\xff\xff\xff\xff\xff",
-			    17),
+	cr_assert_eq(memcmp(clone->answer,
+			    "\xff\xff\xff\xff\xff\xff\0\0\xff\0\0\0\xff\xff\xff\xff\xff", 17),
 		     0);
 	machine_free(machine);
 	life_clone_free(clone);

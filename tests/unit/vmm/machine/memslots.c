@@ -187,16 +187,11 @@ Test(memslots, kvm_refusing_is_an_error)
 /* ---- Guests ---- */
 
 static const uint64_t results[HOLE_COUNT] = {
-	[HOLE_LOAD] = 0,
-	[HOLE_STORE] = 0x1122334455667788,
-	[HOLE_VECTOR] = 0xffff,
-	[HOLE_ARITHMETC] = 154,
-	[HOLE_ATOMIC] = 15,
-	[HOLE_STRING] = 3 * 3 * PAGE_BYTES,
-	[HOLE_STACK] = 0x6655,
-	[HOLE_CALL] = FORKVM_STUB_LOAD_GPA + 0x3000, /* RAX as it was */
-	[HOLE_COPY] = 0x908,
-	[HOLE_COMPARE] = 0x77,
+	[HOLE_LOAD] = 0,	[HOLE_STORE] = 0x1122334455667788,
+	[HOLE_VECTOR] = 0xffff, [HOLE_ARITHMETC] = 154,
+	[HOLE_ATOMIC] = 15,	[HOLE_STRING] = 3 * 3 * PAGE_BYTES,
+	[HOLE_STACK] = 0x6655,	[HOLE_CALL] = FORKVM_STUB_LOAD_GPA + 0x3000, /* RAX as it was */
+	[HOLE_COPY] = 0x908,	[HOLE_COMPARE] = 0x77,
 };
 
 /* Every way of touching, at each address, each in a clone of its own. */
@@ -240,13 +235,13 @@ static void touch(uint64_t ram_size, enum machine_slots slots, const uint64_t *a
 /* In a hole's middle, at its ends, and over the border of populated and other memory. */
 static const uint64_t low[] = {
 	8 * MIB,
-	8 * MIB + 4090,			     /* over a page's end                      */
-	32 * MIB - 8,			     /* over the end of the window             */
+	8 * MIB + 4090, /* over a page's end                      */
+	32 * MIB - 8,	/* over the end of the window             */
 	32 * MIB - 4,
-	GUEST_ISLAND - 3 * PAGE_BYTES - 5,   /* up to the island from below            */
-	GUEST_ISLAND + PAGE_BYTES,	     /* right behind it                        */
-	GUEST_ISLAND + PAGE_BYTES - 4,	     /* half on it                             */
-	FORKVM_STUB_LOAD_GPA + 0x6000 - 4,   /* half in the image                      */
+	GUEST_ISLAND - 3 * PAGE_BYTES - 5, /* up to the island from below            */
+	GUEST_ISLAND + PAGE_BYTES,	   /* right behind it                        */
+	GUEST_ISLAND + PAGE_BYTES - 4,	   /* half on it                             */
+	FORKVM_STUB_LOAD_GPA + 0x6000 - 4, /* half in the image                      */
 	50 * MIB,
 };
 

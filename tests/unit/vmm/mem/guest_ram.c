@@ -133,7 +133,8 @@ Test(guest_ram, sealed_memory_is_private_and_cannot_be_changed)
 	guest_ram_done(&ram);
 }
 
-/* A new descriptor with write permission would be a way around a read-only one; not around a seal. */
+/* A new descriptor with write permission would be a way around a read-only one; not around a seal.
+ */
 Test(guest_ram, sealed_memory_cannot_be_reopened_for_writing)
 {
 	struct guest_ram ram;

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* Unit tests of forkserver/server/gate.c and fork.c. */
+#include "forkserver/server/gate.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "forkserver/server/fork.h"
+#include "forkserver/server/sys.h"
+#include "tests/unit/helper.h"
+
+static void set_up(void)
+{
+	cr_assert_eq(gate_init(), 0);
+}
+
+TestSuite(gate, .init = set_up);
+
+Test(gate, makes_system_calls)
+{
+	char byte = 0;
+	int ends[2];
+
+	cr_assert_eq(gate_call(SYS_getpid, 0, 0, 0, 0, 0, 0), getpid());
+	cr_assert_eq(pipe(ends), 0);
+	cr_assert_eq(gate_call(SYS_write, ends[1], (long)(uintptr_t) "z", 1, 0, 0, 0), 1);
+	cr_assert_eq(gate_call(SYS_read, ends[0], (long)(uintptr_t)&byte, 1, 0, 0, 0), 1);
+	cr_assert_eq(byte, 'z');
+	close(ends[0]);
+	close(ends[1]);
+}
+
+Test(gate, all_six_arguments_arrive)
+{
+	long at = gate_call(SYS_mmap, 0, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	long mapped;
+
+	cr_assert_gt(at, 0);
+	cr_assert_eq(munmap((void *)at, 8192), 0);
+	cr_assert_geq(fd, 0);
+	mapped = gate_call(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+	cr_assert_gt(mapped, 0);
+	cr_assert_eq(memcmp((void *)mapped,
+			    "\x7f"
+			    "ELF",
+			    4),
+		     0);
+	munmap((void *)mapped, 4096);
+	/* A last argument that does not fit its meaning is noticed. */
+	cr_assert_eq(gate_call(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE, fd, 1), -EINVAL);
+	close(fd);
+}
+
+Test(gate, errors_are_returned_and_errno_left_alone)
+{
+	errno = EXDEV;
+	cr_assert_eq(gate_call(SYS_close, -1, 0, 0, 0, 0, 0), -EBADF);
+	cr_assert_eq(errno, EXDEV);
+	cr_assert_eq(sys_open_read("/nowhere/at/all"), -ENOENT);
+	cr_assert_eq(sys_unlink("/nowhere/at/all"), -ENOENT);
+	cr_assert_eq(errno, EXDEV);
+}
+
+static int call_in_child(void *context)
+{
+	(void)context;
+	/* Not a sanitizer's handler: the crash is what is wanted. */
+	signal(SIGSEGV, SIG_DFL);
+	gate_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+	return 0;
+}
+
+Test(gate, a_child_does_not_have_it)
+{
+	int status = helper_in_child(call_in_child, NULL);
+
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "%#x", status);
+	cr_assert_eq(gate_call(SYS_getpid, 0, 0, 0, 0, 0, 0), getpid(), "the parent still has");
+}
+
+/* In a child with a single thread, which a Criterion test is not. */
+static int fork_and_see(void *context)
+{
+	struct error error;
+	siginfo_t info = {0};
+	int pidfd = -1;
+	pid_t pid;
+
+	(void)context;
+	/* The gate is not inherited: a new one. */
+	if (gate_init() < 0 || fork_prepare(&error) < 0)
+		return 1;
+	pid = fork_process(FORK_DEFAULT_SIGNALS, &pidfd);
+	if (pid == 0)
+		_exit(33);
+	if (pid < 0 || pidfd < 0)
+		return 2;
+	if (!(fcntl(pidfd, F_GETFD) & FD_CLOEXEC))
+		return 3;
+	while (sys_wait_pidfd(pidfd, &info) == 0 && !info.si_pid)
+		usleep(1000);
+	if (info.si_pid != pid || info.si_code != CLD_EXITED || info.si_status != 33)
+		return 4;
+	close(pidfd);
+	return 0;
+}
+
+Test(gate, forks_with_a_pidfd)
+{
+	cr_assert_eq(helper_in_child(fork_and_see, NULL), 0);
+}
+
+static int shares_then_not(void *context)
+{
+	struct error error;
+	int pidfd = -1, fd, status;
+	pid_t pid;
+
+	(void)context;
+	if (gate_init() < 0 || fork_prepare(&error) < 0)
+		return 1;
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	pid = fork_process(FORK_SHARE_FILES, &pidfd);
+	if (pid == 0) {
+		/* What the child closes while the table is shared, the parent loses. */
+		close(fd);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		return 2;
+	return fcntl(fd, F_GETFD) >= 0 ? 3 : 0;
+}
+
+Test(gate, forks_with_a_shared_table_of_descriptors)
+{
+	cr_assert_eq(helper_in_child(shares_then_not, NULL), 0);
+}
