@@ -8,7 +8,7 @@
 
 #define SAMPLE_MAX	   200
 
-#define SETTLE_STEP_NS	   (200 * 1000 * 1000L)
+#define SETTLE_STEP_NS	   200000000L
 #define SETTLE_QUIET_STEPS 15	/* without a rise: three seconds */
 #define SETTLE_STEPS_MAX   300	/* a minute */
 #define SETTLE_RISE_KIB	   2048 /* less than this is not a rise */
