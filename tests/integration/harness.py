@@ -8,6 +8,7 @@ import array
 import fcntl
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -267,19 +268,30 @@ class Server:
         return self
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.clean()
+            raise
 
     def __exit__(self, kind, *unused):
-        if kind is None:
-            self.stop()
-        else:
-            sys.stderr.write(f"the server's log:\n{self.log()[-4000:]}\n")
+        try:
+            if kind is None:
+                self.stop()
+            else:
+                sys.stderr.write(f"the server's log:\n{self.log()[-4000:]}\n")
+        finally:
             self.kill()
-        self.clean()
+            self.clean()
 
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
             return log.read()
+
+    @property
+    def is_instrumented(self):
+        """Built with a sanitizer or for coverage, whose own memory comes and goes."""
+        return "this build (sanitizer or coverage)" in self.log()
 
     @property
     def pid(self):
@@ -346,6 +358,9 @@ class Server:
         status = self.wait()
         if status != 0:
             raise AssertionError(f"the server ended with {status}:\n{self.log()}")
+        # Clones, too, write to the log when a sanitizer has found something.
+        if re.search(r"(ERROR|WARNING): \w+Sanitizer|runtime error:", self.log()):
+            raise AssertionError(f"a sanitizer has found something:\n{self.log()}")
         for path in (self.path, self.path + ".lock"):
             if os.path.lexists(path):
                 raise AssertionError(f"{path} was left behind")

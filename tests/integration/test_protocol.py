@@ -117,7 +117,8 @@ class Protocol(harness.TestCase):
                 connection.send_raw(line)
                 connection.read_line()
         after = self.server.stats()["memory"]["rss_kib"]
-        self.assertLess(after - before, 4096, "KiB that stay")
+        if not self.server.is_instrumented:
+            self.assertLess(after - before, 4096, "KiB that stay")
 
     # ---- Objects that are not requests ----
 
@@ -263,7 +264,8 @@ class Protocol(harness.TestCase):
             self.assertLess(sent, 16 << 20, "it was listened to all the time")
             for _ in range(10):
                 self.check_good()
-            self.assertLess(self.server.stats()["memory"]["private_kib"], 64 << 10)
+            if not self.server.is_instrumented:
+                self.assertLess(self.server.stats()["memory"]["private_kib"], 64 << 10)
 
     def test_a_reader_that_reads_late(self):
         """All the replies are there when it does, whole and in order."""

@@ -200,6 +200,16 @@ class Startup(harness.TestCase):
         self.refuse(FAILED, "/dev/null", "regular", options=["--mem-path", "/dev/null"])
         self.refuse(FAILED, self.folder, options=["--mem-path", self.folder])
 
+    def test_memory_file_in_use(self):
+        """A second server must not cut the memory that the first one's clones live on."""
+        path = os.path.join(self.folder, "ram")
+        with Server("echo", "--mem-path", path) as server, server.connect() as connection:
+            self.refuse(FAILED, path, "in use", options=["--mem-path", path])
+            answer, _ = connection.clone(b"unharmed")
+            self.assertEqual(answer, b"unharmed")
+        with Server("hello", "--mem-path", path) as server:
+            server.check_serving()
+
     # ---- Sockets ----
 
     def test_socket_in_use(self):

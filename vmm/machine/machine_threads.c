@@ -10,7 +10,12 @@
 #include "vmm/base/util.h"
 #include "vmm/machine/internal.h"
 
+/* The thread sanitizer keeps much of its own on each stack. */
+#ifdef __SANITIZE_THREAD__
+#define VCPU_STACK_BYTES (2 * MIB)
+#else
 #define VCPU_STACK_BYTES (128 * KIB)
+#endif
 
 static void *thread_main(void *argument)
 {

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -37,6 +38,11 @@ static int open_file(const char *path, struct error *error)
 		return error_set_errno(error, errno, "guest RAM: stat %s", path);
 	if (!S_ISREG(st.st_mode))
 		return error_set(error, EINVAL, "guest RAM: %s is not a regular file", path);
+	/* Another template's clones live on its content: cut, it would be all zeros to them. */
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		return error_set(error, EBUSY,
+				 "guest RAM: %s is in use by another template: name another file",
+				 path);
 	/* Old content would show through as the guest's memory. */
 	if (ftruncate(fd, 0) < 0)
 		return error_set_errno(error, errno, "guest RAM: truncate %s", path);
@@ -87,17 +93,23 @@ void guest_ram_done(struct guest_ram *ram)
 	*ram = (struct guest_ram){.fd = -1};
 }
 
-/* A read-only descriptor of the same file, so that nothing here can write to it any more. */
+/*
+ * A read-only descriptor of the same file, so that nothing here can write to it any more. It takes
+ * over the lock on a file by name. A file system without locks has none to take over.
+ */
 static int reopen_read_only(int writable, struct error *error)
 {
+	_cleanup_close_ int fd = -1;
 	char name[48];
-	int fd;
 
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", writable);
 	fd = open(name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set_errno(error, errno, "guest RAM: reopen read-only");
-	return fd;
+	if ((flock(writable, LOCK_SH | LOCK_NB) < 0 || flock(fd, LOCK_SH | LOCK_NB) < 0) &&
+	    errno == EWOULDBLOCK)
+		return error_set(error, EBUSY, "guest RAM: another program has taken the file");
+	return fd_steal(&fd);
 }
 
 int guest_ram_seal(struct guest_ram *ram, struct error *error)

@@ -40,7 +40,8 @@ struct guest_ram {
 
 /*
  * Make size bytes of RAM (a multiple of the page size) in a memfd, or in the file path when it is
- * not NULL: created with mode 0600 or taken over, set to size, its old content discarded.
+ * not NULL: created with mode 0600 or taken over, set to size, its old content discarded; it is
+ * locked (flock(2)) as long as fd is open, and -EBUSY when another program has it so.
  * On failure *ram is as after guest_ram_done.
  */
 int guest_ram_init(struct guest_ram *ram, uint64_t size, const char *path, struct error *error);

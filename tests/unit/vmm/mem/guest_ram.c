@@ -274,6 +274,26 @@ static void refuse_path(const char *path, int code)
 	guest_ram_done(&ram);
 }
 
+/* Nobody else can take a file over, neither while its template boots nor when it is sealed. */
+Test(guest_ram, file_is_locked)
+{
+	char path[HELPER_PATH_SIZE];
+	struct guest_ram ram;
+
+	helper_path(path, ".ram");
+	init(&ram, 2 * MIB, path);
+	ram.host[7] = 'a';
+	refuse_path(path, EBUSY);
+	seal(&ram);
+	refuse_path(path, EBUSY);
+	cr_assert_eq(ram.host[7], 'a');
+	guest_ram_done(&ram);
+	init(&ram, 2 * MIB, path);
+	cr_assert_eq(ram.host[7], 0);
+	guest_ram_done(&ram);
+	unlink(path);
+}
+
 Test(guest_ram, file_that_cannot_be)
 {
 	char path[HELPER_PATH_SIZE], link[HELPER_PATH_SIZE];
