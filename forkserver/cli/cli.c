@@ -58,6 +58,15 @@ static bool is_long(const char *word)
 	return word[0] == '-' && word[1] == '-';
 }
 
+/* Is optopt a letter of a word like "-xyz"? getopt leaves that word at its place until it is
+ * through. */
+static bool in_cluster(int argc, char **argv)
+{
+	const char *word = optind < argc ? argv[optind] : "";
+
+	return word[0] == '-' && word[1] != '-' && optopt && strchr(word + 1, optopt);
+}
+
 int cli_option(int argc, char **argv, const struct option *options, struct cli_target *target,
 	       int *ret_exit)
 {
@@ -85,6 +94,10 @@ int cli_option(int argc, char **argv, const struct option *options, struct cli_t
 			*ret_exit = cli_misused("option %s needs a value", argv[optind - 1]);
 			return CLI_OPTION_EXIT;
 		case '?':
+			if (in_cluster(argc, argv)) {
+				*ret_exit = cli_misused("-%c is no option", optopt);
+				return CLI_OPTION_EXIT;
+			}
 			*ret_exit = cli_misused("%s %s", argv[optind - 1],
 						is_long(argv[optind - 1]) && optopt
 							? "takes no value"

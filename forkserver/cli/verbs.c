@@ -75,6 +75,8 @@ int cmd_version(int argc, char **argv)
 
 	if (!cli_parse_target(argc, argv, &target, &status))
 		return status;
+	if (optind < argc)
+		return cli_misused("\"%.40s\" is one word too many", argv[optind]);
 	if (target.json)
 		printf("{\"forkvm\":\"%s\",\"protocol\":%d}\n", FORKVM_VERSION,
 		       FORKVM_PROTOCOL_VERSION);
@@ -87,6 +89,8 @@ int cmd_help(int argc, char **argv)
 {
 	const struct verb *verb = argc > 1 ? cli_find_verb(argv[1]) : NULL;
 
+	if (argc > 2)
+		return cli_misused("\"%.40s\" is one word too many", argv[2]);
 	if (verb) {
 		fputs(verb->usage, stdout);
 		return cli_flush();

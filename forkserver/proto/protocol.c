@@ -83,9 +83,10 @@ int forkvm_socket_path(const char *name, char path[FORKVM_SOCKET_PATH_SIZE], str
 		folder = "/run";
 	len = snprintf(path, FORKVM_SOCKET_PATH_SIZE, "%s/forkvm-%s.sock", folder, name);
 	if (len < 0 || len >= FORKVM_SOCKET_PATH_SIZE)
-		return error_set(error, ENAMETOOLONG,
-				 "the socket path %s/forkvm-%s.sock is too long: a Unix socket's "
-				 "path has at most %d bytes; name a shorter one with --socket",
-				 folder, name, FORKVM_SOCKET_PATH_SIZE - 1);
+		return error_set(
+			error, ENAMETOOLONG,
+			"the socket path %.40s/forkvm-%.40s.sock is too long: a Unix socket's "
+			"path has at most %d bytes; name a shorter one with --socket",
+			folder, name, FORKVM_SOCKET_PATH_SIZE - 1);
 	return 0;
 }

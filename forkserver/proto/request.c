@@ -276,12 +276,14 @@ static int store_members(struct request *request, json_t *object, struct error *
 
 static int find_op(struct request *request, const json_t *object, struct error *error)
 {
-	const char *name = json_string_value(json_object_get(object, "op"));
+	const json_t *member = json_object_get(object, "op");
+	const char *name = json_string_value(member);
 
 	if (!name)
 		return error_set(error, EINVAL, "member \"op\" is missing or not a string");
 	for (int op = 0; op < REQUEST_OP_COUNT_; op++) {
-		if (!strcmp(name, ops[op].name)) {
+		/* The length, too: a name may go on behind a zero. */
+		if (!strcmp(name, ops[op].name) && json_string_length(member) == strlen(name)) {
 			request->op = (enum request_op)op;
 			return 0;
 		}

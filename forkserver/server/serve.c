@@ -63,12 +63,25 @@ static int prepare_signals(struct server *server, struct error *error)
 	return 0;
 }
 
+/* Descriptors kept free for what comes and goes: a request's, a look into /proc. */
+#define FD_MARGIN 64
+
 /* Leave nothing open but the log and ready_fd, so that the low numbers are free (launch.h). */
 static int clear_descriptors(int *ready_fd, struct error *error)
 {
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct rlimit limit;
 
+	/* A pidfd for each clone, a socket for each client: take what there is to be had. */
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+		if (limit.rlim_max < FD_HIGH + FD_MARGIN)
+			return error_set(error, EMFILE,
+					 "the limit on open files is %llu, where at least %d are "
+					 "needed: raise it (ulimit -Hn)",
+					 (unsigned long long)limit.rlim_max, FD_HIGH + FD_MARGIN);
+	}
 	if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
 	    (fcntl(STDERR_FILENO, F_GETFD) < 0 && dup2(null_fd, STDERR_FILENO) < 0))
 		return error_set_errno(error, errno, "/dev/null");
@@ -81,11 +94,6 @@ static int clear_descriptors(int *ready_fd, struct error *error)
 	syscall(SYS_close_range, FD_KVM, (unsigned int)(*ready_fd < 0 ? 0 : *ready_fd) - 1, 0);
 	if (*ready_fd >= 0)
 		syscall(SYS_close_range, *ready_fd + 1, ~0u, 0);
-	/* A pidfd for each clone, a socket for each client: take what there is to be had. */
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-	}
 	return 0;
 }
 
@@ -119,19 +127,34 @@ static int open_reports(struct server *server, struct error *error)
 	return place(&pair[1], FD_REPORT, error);
 }
 
-/* How many clones the limit on open files leaves room for, or fewer if the operator says so. */
-static unsigned int clones_possible(const struct serve_options *options)
+/* How many descriptors clones and connections may have together. */
+static uint64_t descriptors_to_share(void)
 {
-	struct rlimit limit = {.rlim_cur = 1024};
-	uint64_t room;
+	struct rlimit limit = {.rlim_cur = FD_HIGH + FD_MARGIN};
 
 	(void)getrlimit(RLIMIT_NOFILE, &limit);
 	/* The fixed ones, and some for requests that are on their way. */
-	room = limit.rlim_cur > FD_HIGH + 64 ? limit.rlim_cur - FD_HIGH - 64 : 2;
-	/* Connections have what they may need, unless that leaves clones less than half. */
-	room -= min_u64(options->max_connections, room / 2);
-	if (room > SERVE_MAX_CLONES_LIMIT)
-		room = SERVE_MAX_CLONES_LIMIT;
+	return limit.rlim_cur > FD_HIGH + FD_MARGIN ? limit.rlim_cur - FD_HIGH - FD_MARGIN : 2;
+}
+
+/* Connections never get more than half of the descriptors: idle ones would starve clones. */
+static void cap_connections(struct serve_options *options)
+{
+	uint64_t most = max_u64(descriptors_to_share() / 2, 1);
+
+	if (options->max_connections <= most)
+		return;
+	log_warning("--max-connections is cut to %llu, for which the limit on open files has room",
+		    (unsigned long long)most);
+	options->max_connections = (unsigned int)most;
+}
+
+/* How many clones the limit on open files leaves room for, or fewer if the operator says so. */
+static unsigned int clones_possible(const struct serve_options *options)
+{
+	uint64_t room = max_u64(descriptors_to_share() - options->max_connections, 1);
+
+	room = min_u64(room, SERVE_MAX_CLONES_LIMIT);
 	if (options->max_clones && options->max_clones < room)
 		room = options->max_clones;
 	return (unsigned int)room;
@@ -176,8 +199,10 @@ static int prepare(struct server *server, struct serve_options *options, struct 
 	if (rc == 0)
 		rc = listener_init(&server->listener, options->socket,
 				   options->allowed_uid_count > 0, error);
-	if (rc == 0)
+	if (rc == 0) {
+		cap_connections(options);
 		rc = allocate(server, error);
+	}
 	return rc;
 }
 

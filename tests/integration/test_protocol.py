@@ -398,12 +398,13 @@ class Crowds(harness.TestCase):
             server.wait_quiet()
 
     def test_no_descriptors_for_connections(self):
-        """More clients than the limit on open files allows."""
-        with Server("hello", wrapper=["prlimit", "--nofile=300:300"]) as server:
+        """More idle clients than the limit on open files allows: clones are made all the same."""
+        with Server("hello", wrapper=["prlimit", "--nofile=400:400"]) as server:
             crowd = []
             for _ in range(500):
                 crowd.append(Connection(server.path))
             self.assertIn("started", server.stats()["clones"])
+            server.check_serving()
             for connection in crowd:
                 connection.close()
             wait_until(lambda: server.stats()["connections"]["open"] == 1, "they are gone")

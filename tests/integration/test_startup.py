@@ -7,10 +7,11 @@ import os
 import shutil
 import socket
 import struct
+import subprocess
 import tempfile
 
 import harness
-from harness import Server, run, stub
+from harness import FORKVM, Server, run, stub
 
 FAILED, MISUSED, UNREACHABLE = 1, 2, 3
 
@@ -160,6 +161,14 @@ class Startup(harness.TestCase):
         self.refuse(FAILED, "did not reach its template point within 100 ms", "--boot-timeout",
                     image=stub("hostile"),
                     options=["--args", "boot=never-template", "--boot-timeout", "100ms"])
+
+    def test_too_few_open_files(self):
+        result = subprocess.run(
+            ["prlimit", "--nofile=200:200", FORKVM, "serve", "--stub", stub("hello"), "--socket",
+             self.path], capture_output=True, text=True, timeout=60)
+        self.assertEqual(result.returncode, FAILED)
+        self.assertIn("limit on open files is 200", result.stderr)
+        self.assertIn("ulimit", result.stderr)
 
     def test_other_figures(self):
         self.refuse(MISUSED, "--max-clones", options=["--max-clones", 0])

@@ -254,4 +254,5 @@ Test(request, types_and_ranges)
 Test(request, names_with_zeros)
 {
 	refuse("{\"op\":\"stats\",\"tag\\u0000\":1}", EBADMSG);
+	refuse("{\"op\":\"stop\\u0000\"}", ENOSYS);
 }
