@@ -185,18 +185,19 @@ void vcpu_state_done(struct vcpu_state *state)
  */
 #define XSTATE_BV_AT 512u
 
-static bool same_xsave(const char *a, const char *b, size_t size)
+bool vcpu_xsave_equal(const void *a, const void *b, size_t size)
 {
 	const size_t after = XSTATE_BV_AT + sizeof(uint64_t);
 
-	return memcmp(a, b, XSTATE_BV_AT) == 0 && memcmp(a + after, b + after, size - after) == 0;
+	return memcmp(a, b, XSTATE_BV_AT) == 0 &&
+	       memcmp((const char *)a + after, (const char *)b + after, size - after) == 0;
 }
 
 static bool same(size_t item, const struct vcpu_state *a, const struct vcpu_state *b,
 		 const struct kvm_host *host)
 {
 	if (item == ITEM_XSAVE)
-		return same_xsave(a->xsave, b->xsave, host->xsave_size);
+		return vcpu_xsave_equal(a->xsave, b->xsave, host->xsave_size);
 	return items[item].size &&
 	       memcmp((const char *)a + items[item].offset, (const char *)b + items[item].offset,
 		      items[item].size) == 0;

@@ -39,6 +39,9 @@ struct vcpu_state {
 	uint64_t host_tsc;     /* of the moment of capture                              */
 };
 
+/* Do two XSAVE areas of size bytes hold the same state? XSTATE_BV is the CPU's, and may differ. */
+bool vcpu_xsave_equal(const void *a, const void *b, size_t size);
+
 #define VCPU_ITEMS_MAX 16
 
 struct vcpu_plan {
