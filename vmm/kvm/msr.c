@@ -136,7 +136,7 @@ int msr_write(const struct kvm_vcpu *vcpu, const struct kvm_msrs *msrs, struct e
 			 msr_name(bad->index), bad->index, (unsigned long long)bad->data);
 }
 
-static const struct kvm_msr_entry *find(const struct kvm_msrs *msrs, uint32_t index)
+const struct kvm_msr_entry *msr_find(const struct kvm_msrs *msrs, uint32_t index)
 {
 	for (uint32_t i = 0; i < msrs->nmsrs; i++)
 		if (msrs->entries[i].index == index)
@@ -153,7 +153,7 @@ int msr_plan(const struct kvm_msrs *captured, const struct kvm_msrs *fresh,
 		return error_set(error, ENOMEM, "no memory for MSRs");
 	for (uint32_t i = 0; i < captured->nmsrs; i++) {
 		const struct kvm_msr_entry *entry = &captured->entries[i];
-		const struct kvm_msr_entry *was = find(fresh, entry->index);
+		const struct kvm_msr_entry *was = msr_find(fresh, entry->index);
 		struct {
 			struct kvm_msrs head;
 			struct kvm_msr_entry entry;

@@ -11,6 +11,7 @@
 #include "vmm/base/error.h"
 #include "vmm/kvm/vm.h"
 
+struct kvm_msr_entry;
 struct kvm_msrs;
 
 #define MSR_TSC		      0x10u
@@ -39,6 +40,9 @@ int msr_write(const struct kvm_vcpu *vcpu, const struct kvm_msrs *msrs, struct e
  */
 int msr_plan(const struct kvm_msrs *captured, const struct kvm_msrs *fresh,
 	     const struct kvm_vcpu *scratch, struct kvm_msrs **ret, struct error *error);
+
+/* The entry of an MSR in a list, or NULL. It belongs to msrs. */
+const struct kvm_msr_entry *msr_find(const struct kvm_msrs *msrs, uint32_t index);
 
 /* Does this MSR move by itself, so that two readings may differ? */
 bool msr_is_volatile(uint32_t index);

@@ -67,10 +67,6 @@ struct machine {
 /* machine_vcpu.c: the loop of one vCPU, from its thread; returns when it is to stop. */
 void vcpu_loop(struct vcpu *vcpu);
 
-/* machine_vcpu.c: take the first end of a VM and stop all its vCPUs. With the lock held. */
-void machine_set_end(struct machine *machine, enum machine_end_reason reason, uint32_t status,
-		     const struct error *error);
-
 /* machine_threads.c: make all vCPU threads from index first on; they wait for the start. */
 int threads_start(struct machine *machine, unsigned int first, struct error *error);
 

@@ -20,8 +20,9 @@ enum verdict {
 	STOP, /* progress says why */
 };
 
-void machine_set_end(struct machine *machine, enum machine_end_reason reason, uint32_t status,
-		     const struct error *error)
+/* Take the first end of a VM and stop all its vCPUs. With the lock held. */
+static void set_end(struct machine *machine, enum machine_end_reason reason, uint32_t status,
+		    const struct error *error)
 {
 	if (machine->progress == PROGRESS_ENDED)
 		return; /* the first one counts */
@@ -42,7 +43,7 @@ static uint64_t instruction_pointer(const struct vcpu *vcpu)
 static enum verdict end_with(struct vcpu *vcpu, enum machine_end_reason reason,
 			     const struct error *error)
 {
-	machine_set_end(vcpu->machine, reason, 0, error);
+	set_end(vcpu->machine, reason, 0, error);
 	return STOP;
 }
 
@@ -75,7 +76,7 @@ static enum verdict doorbell_stop(struct vcpu *vcpu)
 		error_set_errno(&error, -stub->sink_error, "deliver what the guest sent");
 		end_with(vcpu, MACHINE_END_HOST_ERROR, &error);
 	} else {
-		machine_set_end(machine, MACHINE_END_DONE, stub->status, NULL);
+		set_end(machine, MACHINE_END_DONE, stub->status, NULL);
 	}
 	return STOP;
 }

@@ -104,11 +104,10 @@ static void apply(const struct vcpu_plan *plan, const struct vcpu_state *state,
 
 static uint64_t msr_of(const struct vcpu_state *state, uint32_t index)
 {
-	for (uint32_t i = 0; i < state->msrs->nmsrs; i++)
-		if (state->msrs->entries[i].index == index)
-			return state->msrs->entries[i].data;
-	cr_assert_fail("MSR %#x was not captured", index);
-	return 0;
+	const struct kvm_msr_entry *entry = msr_find(state->msrs, index);
+
+	cr_assert_not_null(entry, "MSR %#x was not captured", index);
+	return entry->data;
 }
 
 /* What must be the same on both sides, whatever moves on by itself left out. */
