@@ -112,6 +112,24 @@ static int reopen_read_only(int writable, struct error *error)
 	return fd_steal(&fd);
 }
 
+/*
+ * The kernel refuses with EBUSY while anybody holds a page of the file for a moment longer (it
+ * waits some 150 ms by itself): page reclaim and other housekeeping do, and let go.
+ */
+#define SEAL_TRIES 20
+
+static int add_seals(int fd, int seals)
+{
+	int rc = -1;
+
+	for (int i = 0; i < SEAL_TRIES && rc < 0; i++) {
+		rc = fcntl(fd, F_ADD_SEALS, seals);
+		if (rc < 0 && errno != EBUSY)
+			break;
+	}
+	return rc;
+}
+
 int guest_ram_seal(struct guest_ram *ram, struct error *error)
 {
 	const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
@@ -129,7 +147,7 @@ int guest_ram_seal(struct guest_ram *ram, struct error *error)
 	if (host == MAP_FAILED)
 		return error_set_errno(error, errno, "guest RAM: map private");
 	/* ... as sealing wants, which also wants the writable descriptor for the last time. */
-	if (ram->is_memfd && fcntl(ram->fd, F_ADD_SEALS, seals) < 0)
+	if (ram->is_memfd && add_seals(ram->fd, seals) < 0)
 		return error_set_errno(error, errno, "guest RAM: seal the memfd");
 	close(ram->fd);
 	ram->fd = fd_steal(&fd);
