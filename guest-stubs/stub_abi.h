@@ -20,7 +20,8 @@
  * Order of doorbells
  *   BOOTED once, then TEMPLATE once; after that, for each request, READY once and then PARK, which
  *   completes when the next request is in the mailbox. DONE at any time after BOOTED. CONSOLE at
- *   any time after BOOTED. Anything else (another order, an unknown port of the block, a size that
+ *   any time after BOOTED; so may CLOCK, which writes the host's present CLOCK_REALTIME into
+ *   identity.wall_clock_ns. Anything else (another order, an unknown port of the block, a size that
  *   is not 32 bits, an IN, a range outside RAM) ends the VM with a guest error that says so; it
  *   never harms the host or another clone. Ports outside the block behave as on a PC without
  *   devices: an IN reads all ones, an OUT is lost. A vCPU that executes HLT without an interrupt
@@ -45,7 +46,8 @@
 #define FORKVM_PORT_PARK	  0x5b0c /* value: 0; returns with the next request in the mailbox  */
 #define FORKVM_PORT_DONE	  0x5b10 /* value: status; does not return                          */
 #define FORKVM_PORT_CONSOLE	  0x5b14 /* value: bytes in the console area                        */
-#define FORKVM_PORT_COUNT	  6
+#define FORKVM_PORT_CLOCK	  0x5b18 /* value: 0; the host's time of day into the mailbox         */
+#define FORKVM_PORT_COUNT	  7
 #define FORKVM_PORT_END		  (FORKVM_PORT_BASE + 4 * FORKVM_PORT_COUNT)
 
 /* The most a mailbox may name. */
@@ -95,7 +97,8 @@ struct forkvm_identity {
 	uint64_t clone_id;				  /* never given twice by one server */
 	uint8_t generation_id[FORKVM_GENERATION_ID_SIZE]; /* random                          */
 	uint8_t seed[FORKVM_SEED_SIZE];			  /* random; not shown to anybody else */
-	uint64_t wall_clock_ns; /* CLOCK_REALTIME of the host when the clone was made */
+	uint64_t
+		wall_clock_ns; /* CLOCK_REALTIME of the host when the clone was made, or at CLOCK */
 };
 
 /*

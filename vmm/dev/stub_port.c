@@ -157,6 +157,7 @@ static const struct {
 	{"PARK", 1u << STUB_ANSWERED},
 	{"DONE", 1u << STUB_SETUP | 1u << STUB_SERVING | 1u << STUB_ANSWERED},
 	{"CONSOLE", 1u << STUB_SETUP | 1u << STUB_SERVING | 1u << STUB_ANSWERED},
+	{"CLOCK", 1u << STUB_SETUP | 1u << STUB_SERVING | 1u << STUB_ANSWERED},
 };
 
 static const char *phase_name(enum stub_phase phase)
@@ -197,6 +198,9 @@ int stub_port_access(void *device, const struct port_access *access, struct erro
 		return park(port);
 	case FORKVM_PORT_CONSOLE:
 		return console(port, value, error);
+	case FORKVM_PORT_CLOCK:
+		mailbox(port)->identity.wall_clock_ns = clock_ns(CLOCK_REALTIME);
+		return PORT_CONTINUE;
 	default:
 		return done(port, value);
 	}
