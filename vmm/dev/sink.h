@@ -7,6 +7,8 @@
 
 #include <stddef.h>
 
+struct machine_serial;
+
 /*
  * Called from the thread of the vCPU that rang, one at a time. Buffers point into guest RAM and are
  * valid during the call only; another vCPU may be changing the bytes. Each may be NULL. A negative
@@ -22,8 +24,24 @@ struct machine_sink {
 	 * NULL means there is never another.
 	 */
 	int (*park)(void *ctx, void *buf, size_t capacity, size_t *ret_len);
-	/* CONSOLE: text, not terminated, any bytes. */
+	/* CONSOLE: text, not terminated, any bytes. Serial output too, when serial is NULL. */
 	int (*console)(void *ctx, const char *text, size_t len);
+	/*
+	 * In a template: it reached its template point or ended (machine_get_standing). Called with
+	 * the machine locked, so it may do no more than wake somebody.
+	 */
+	void (*progress)(void *ctx);
+	/* Where the serial port leads; NULL: output to console, no input. Must live on. */
+	const struct machine_serial *serial;
+};
+
+/*
+ * The other end of the guest's serial port. The descriptors are the owner's, of any kind, blocking
+ * or not; the two may be the same one. A guest whose output is not taken waits for it.
+ */
+struct machine_serial {
+	int in_fd;  /* -1: no input            */
+	int out_fd; /* -1: output is thrown away */
 };
 
 #endif

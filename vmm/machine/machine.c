@@ -157,6 +157,14 @@ int machine_load(struct machine *machine, const char *path, const char *args, st
 	return 0;
 }
 
+int machine_load_linux(struct machine *machine, const struct machine_linux *guest,
+		       struct error *error)
+{
+	(void)machine;
+	(void)guest;
+	return error_set(error, ENOSYS, "Linux guests are not built in yet");
+}
+
 int machine_open_vm(struct machine *machine, struct kvm_vm *vm, struct error *error)
 {
 	int rc = kvm_vm_init(vm, machine->host, error);

@@ -4,7 +4,7 @@
  *
  * A machine's life has two halves, and a fork between them:
  *
- *	template:  machine_new -> machine_load -> machine_boot -> machine_freeze
+ *	template:  machine_new -> machine_load -> machine_start -> machine_stop -> machine_freeze
  *	clone:     (fork)      -> machine_thaw -> machine_run
  *
  * After machine_freeze the machine holds no KVM descriptor but that of /dev/kvm, no thread and no
@@ -12,8 +12,8 @@
  * machine_thaw in the child makes a running VM of it. Freezing and thawing in one process (for a
  * test or a floor) works too, once.
  *
- * machine_boot takes the signal MACHINE_KICK_SIGNAL for itself, to get vCPUs out of KVM_RUN: an
- *empty handler, which clones inherit.
+ * machine_start takes the signal MACHINE_KICK_SIGNAL for itself, to get vCPUs out of KVM_RUN: an
+ * empty handler, which clones inherit.
  *
  * Nothing here prints or exits. Functions return 0 or -errno and say more in *error.
  */
@@ -46,11 +46,23 @@ struct machine_config {
 	enum machine_slots slots;
 	bool force_irqchip; /* in-kernel irqchip and PIT even if the image does not ask      */
 	bool force_cpuid;   /* full CPUID table even if the image does not ask               */
+	bool rng;	    /* a virtio entropy device in slot 0                             */
+	/* Linux: text on the serial port that marks the template point; NULL for none; must live on
+	 */
+	const char *template_on;
+};
+
+/* A Linux guest: paths and text as the operator gave them. */
+struct machine_linux {
+	const char *kernel;  /* bzImage, or vmlinux with a PVH entry */
+	const char *initrd;  /* NULL: none                           */
+	const char *cmdline; /* NULL: a console on the serial port   */
 };
 
 #define MACHINE_KICK_SIGNAL SIGUSR1
 
 #define MACHINE_RAM_MIN	    (2ull << 20)
+#define MACHINE_PATTERN_MAX 255u /* bytes of template_on */
 #define MACHINE_RAM_MAX	    (128ull << 30)
 #define MACHINE_VCPUS_MAX   64u
 
@@ -119,9 +131,39 @@ void machine_free(struct machine *machine);
 int machine_load(struct machine *machine, const char *path, const char *args, struct error *error);
 
 /*
- * Run from the first instruction to the template point, on one thread a vCPU, and stop all vCPUs
- * there with their last instruction complete. Returns -ETIMEDOUT after timeout_ns (0: never),
- * -ECANCELED when the guest ended instead (*ret_end says how; ret_end may be NULL).
+ * The same for a Linux guest, with the devices of a PC: serial port, ACPI, interrupt controllers,
+ * generation id. Errors as above; those of a kernel, initial RAM disk or command line that will not
+ * do name it, and say what is wrong with it.
+ */
+int machine_load_linux(struct machine *machine, const struct machine_linux *guest,
+		       struct error *error);
+
+/*
+ * Make the VM and let it run, on one thread a vCPU (and one for devices where there are any).
+ * Returns at once. sink must live until machine_stop.
+ */
+int machine_start(struct machine *machine, const struct machine_sink *sink, struct error *error);
+
+/* Where a started machine stands. The sink's progress callback says when to look. */
+enum machine_standing {
+	MACHINE_RUNNING,
+	MACHINE_AT_TEMPLATE, /* the guest marked its template point and waits there */
+	MACHINE_ENDED,
+};
+
+/* *ret_end (may be NULL) is filled for MACHINE_ENDED. */
+enum machine_standing machine_get_standing(struct machine *machine, struct machine_end *ret_end);
+
+/*
+ * Stop a started machine for good, wherever its guest is: every vCPU leaves KVM_RUN with its last
+ * instruction complete, every thread ends. The place is its template point, unless the guest ended
+ * first: -ECANCELED, and *ret_end (may be NULL) says how.
+ */
+int machine_stop(struct machine *machine, struct machine_end *ret_end, struct error *error);
+
+/*
+ * machine_start, wait for the template point, machine_stop. Returns -ETIMEDOUT after timeout_ns
+ * (0: never), -ECANCELED when the guest ended instead (*ret_end says how; ret_end may be NULL).
  * *cancel, where not NULL, is looked at ten times a second: non-zero gives -EINTR.
  */
 int machine_boot(struct machine *machine, const struct machine_sink *sink, uint64_t timeout_ns,
@@ -129,7 +171,7 @@ int machine_boot(struct machine *machine, const struct machine_sink *sink, uint6
 
 /*
  * Capture the VM's state, rehearse its restoration in a scratch VM, close every KVM descriptor,
- * remap RAM private and seal it. After machine_boot; on failure the machine can only be freed.
+ * remap RAM private and seal it. After machine_stop; on failure the machine can only be freed.
  */
 int machine_freeze(struct machine *machine, struct error *error);
 

@@ -95,26 +95,69 @@ static int ended_early(const struct machine *machine, struct machine_end *ret_en
 			 machine_end_name(end->reason), end->error.text);
 }
 
-int machine_boot(struct machine *machine, const struct machine_sink *sink, uint64_t timeout_ns,
-		 const volatile int *cancel, struct machine_end *ret_end, struct error *error)
+int machine_start(struct machine *machine, const struct machine_sink *sink, struct error *error)
 {
 	int rc;
 
 	if (!machine->loaded || machine->vm.fd >= 0 || machine->is_frozen)
-		return error_set(error, EINVAL, "a machine is booted once, after machine_load");
+		return error_set(error, EINVAL, "a machine is started once, after it was loaded");
 	machine->stub.sink = sink;
 	rc = take_kick_signal(error);
 	if (rc == 0)
 		rc = make_vm(machine, error);
 	if (rc == 0)
 		rc = threads_start(machine, 0, error);
-	if (rc == 0) {
+	if (rc == 0)
 		threads_release(machine);
-		rc = wait_for_progress(machine, timeout_ns, cancel, error);
-	}
+	else
+		threads_join(machine);
+	return rc;
+}
+
+enum machine_standing machine_get_standing(struct machine *machine, struct machine_end *ret_end)
+{
+	enum machine_standing standing = MACHINE_RUNNING;
+
+	pthread_mutex_lock(&machine->lock);
+	if (machine->progress == PROGRESS_ENDED)
+		standing = MACHINE_ENDED;
+	else if (machine->progress == PROGRESS_TEMPLATE)
+		standing = MACHINE_AT_TEMPLATE;
+	if (standing == MACHINE_ENDED && ret_end)
+		*ret_end = machine->end;
+	pthread_mutex_unlock(&machine->lock);
+	return standing;
+}
+
+static void halt(struct machine *machine)
+{
 	threads_join(machine);
 	machine->stub.sink = NULL;
-	if (rc == 0 && machine->progress == PROGRESS_ENDED)
-		rc = ended_early(machine, ret_end, error);
+}
+
+int machine_stop(struct machine *machine, struct machine_end *ret_end, struct error *error)
+{
+	if (machine->vm.fd < 0 || machine->is_frozen)
+		return error_set(error, EINVAL, "only a machine that was started can be stopped");
+	pthread_mutex_lock(&machine->lock);
+	if (machine->progress == PROGRESS_RUNNING)
+		machine->progress = PROGRESS_TEMPLATE;
+	pthread_mutex_unlock(&machine->lock);
+	halt(machine);
+	/* It may have ended in its very last instruction. */
+	return machine->progress == PROGRESS_ENDED ? ended_early(machine, ret_end, error) : 0;
+}
+
+int machine_boot(struct machine *machine, const struct machine_sink *sink, uint64_t timeout_ns,
+		 const volatile int *cancel, struct machine_end *ret_end, struct error *error)
+{
+	int rc = machine_start(machine, sink, error);
+
+	if (rc < 0)
+		return rc;
+	rc = wait_for_progress(machine, timeout_ns, cancel, error);
+	if (rc == 0)
+		return machine_stop(machine, ret_end, error);
+	halt(machine);
 	return rc;
 }

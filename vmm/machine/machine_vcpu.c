@@ -20,6 +20,17 @@ enum verdict {
 	STOP, /* progress says why */
 };
 
+/* The machine goes no further: stop all vCPUs and wake whoever waits. With the lock held. */
+static void move_to(struct machine *machine, enum machine_progress progress)
+{
+	const struct machine_sink *sink = machine->stub.sink;
+
+	machine->progress = progress;
+	threads_kick(machine);
+	if (sink && sink->progress)
+		sink->progress(sink->ctx);
+}
+
 /* Take the first end of a VM and stop all its vCPUs. With the lock held. */
 static void set_end(struct machine *machine, enum machine_end_reason reason, uint32_t status,
 		    const struct error *error)
@@ -29,8 +40,7 @@ static void set_end(struct machine *machine, enum machine_end_reason reason, uin
 	machine->end = (struct machine_end){.reason = reason, .status = status};
 	if (error)
 		machine->end.error = *error;
-	machine->progress = PROGRESS_ENDED;
-	threads_kick(machine);
+	move_to(machine, PROGRESS_ENDED);
 }
 
 static uint64_t instruction_pointer(const struct vcpu *vcpu)
@@ -70,8 +80,7 @@ static enum verdict doorbell_stop(struct vcpu *vcpu)
 	struct error error;
 
 	if (stub->phase == STUB_TEMPLATE) {
-		machine->progress = PROGRESS_TEMPLATE;
-		threads_kick(machine);
+		move_to(machine, PROGRESS_TEMPLATE);
 	} else if (stub->sink_error) {
 		error_set_errno(&error, -stub->sink_error, "deliver what the guest sent");
 		end_with(vcpu, MACHINE_END_HOST_ERROR, &error);
