@@ -14,6 +14,8 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
+#define MSR_KVM_WALL_CLOCK    0x11u
+#define MSR_KVM_WALL_CLOCK_2  0x4b564d00u
 #define MSR_KVM_ASYNC_PF_EN   0x4b564d02u
 #define MSR_KVM_STEAL_TIME    0x4b564d03u
 #define MSR_KVM_PV_EOI_EN     0x4b564d04u
@@ -60,6 +62,16 @@ static const uint32_t paravirtual[] = {
 	MSR_KVM_SYSTEM_TIME, MSR_KVM_SYSTEM_TIME_2, MSR_KVM_ASYNC_PF_EN,
 	MSR_KVM_STEAL_TIME,  MSR_KVM_PV_EOI_EN,
 };
+
+/*
+ * A write to one of these has KVM write the time of boot into guest memory, once. The guest writes
+ * them itself whenever it wants to know; in a clone there is nothing to be had from it but a copy
+ * of a page.
+ */
+static bool acts_only_when_written(uint32_t index)
+{
+	return index == MSR_KVM_WALL_CLOCK || index == MSR_KVM_WALL_CLOCK_2;
+}
 
 static struct kvm_msrs *msrs_new(uint32_t capacity)
 {
@@ -160,7 +172,8 @@ int msr_plan(const struct kvm_msrs *captured, const struct kvm_msrs *fresh,
 		} one = {.head.nmsrs = 1, .entry = *entry};
 		int rc;
 
-		if (entry->index == MSR_TSC || (was && was->data == entry->data))
+		if (entry->index == MSR_TSC || acts_only_when_written(entry->index) ||
+		    (was && was->data == entry->data))
 			continue;
 		rc = msr_write(scratch, &one.head, error);
 		if (rc == 0)

@@ -33,7 +33,7 @@ static void set_up(void)
 	host = require_kvm();
 	cr_assert_eq(kvm_vm_init(&vm, host, &error), 0, "%s", error.text);
 	cr_assert_eq(kvm_vcpu_init(&vcpu, &vm, host, 0, &error), 0, "%s", error.text);
-	cr_assert_eq(cpuid_apply(&vcpu, host, 1, &error), 0, "%s", error.text);
+	cr_assert_eq(cpuid_apply(&vcpu, host, 1, false, &error), 0, "%s", error.text);
 }
 
 static void tear_down(void)
