@@ -6,8 +6,8 @@
 
 #include <stddef.h>
 
-enum port_result byte_port_access(const struct byte_port_ops *ops, void *device,
-				  const struct port_access *access)
+int byte_port_access(const struct byte_port_ops *ops, void *device,
+		     const struct port_access *access)
 {
 	size_t bytes = (size_t)access->count * access->size;
 

@@ -22,7 +22,7 @@ struct byte_port_ops {
  * lowest first; a string instruction repeats that. Returns PORT_STOP as soon as a write does, and
  * the rest of the access is then lost; else PORT_CONTINUE.
  */
-enum port_result byte_port_access(const struct byte_port_ops *ops, void *device,
-				  const struct port_access *access);
+int byte_port_access(const struct byte_port_ops *ops, void *device,
+		     const struct port_access *access);
 
 #endif

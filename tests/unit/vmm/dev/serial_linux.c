@@ -8,9 +8,9 @@
 
 #include "tests/unit/vmm/dev/serial_bench.h"
 
-#define FIFOS_ON	(FCR_ENABLE | FCR_CLEAR_RX | FCR_CLEAR_TX)
-#define TRIGGER(places) ((places) << FCR_TRIGGER_SHIFT)
-#define IDLE		(LSR_THRE | LSR_TEMT)
+#define FIFOS_ON       (FCR_ENABLE | FCR_CLEAR_RX | FCR_CLEAR_TX)
+#define TRIGGER(level) ((unsigned int)(level) << FCR_TRIGGER_SHIFT)
+#define IDLE	       (LSR_THRE | LSR_TEMT)
 
 static struct bench bench;
 
