@@ -140,8 +140,51 @@ def request_seeds():
     }
 
 
+# Registers of a 16550A.
+DATA, IER, FCR, LCR, MCR, LSR, MSR = range(7)
+# What the backend does with a write; what is typed when there is space again.
+ALL, REFUSE, FAIL = b"\x00", b"\x80", b"\xff"
+NOTHING = b"\x00"
+
+
+def port_out(reg, *values):
+    """One OUT, or a string of them."""
+    how = bytes([reg]) if len(values) == 1 else bytes([reg | 0x80, len(values)])
+    return b"\x06" + how + bytes(values)
+
+
+def port_in(reg):
+    return b"\x04" + bytes([reg])
+
+
+def serial_seeds():
+    typed, ready, interrupt, clone, no_backend = b"\x00\x05", b"\x01", b"\x02", b"\x0b", b"\x03"
+    fifos = port_out(FCR, 0x87) + NOTHING
+    enabled = fifos + port_out(IER, 15)
+    blocked = enabled + port_out(DATA, *b"abc") + REFUSE
+    return {
+        "print": port_out(DATA, 65) + ALL + fifos + port_out(DATA, *b"hello, world\r\n") + ALL,
+        "type": enabled + typed + (interrupt + NOTHING) * 6,
+        "priorities": enabled + port_out(MCR, 0x1f) + port_out(DATA, *b"0123456789abcde") * 2
+                      + interrupt * 9,
+        "blocked": blocked + port_out(DATA, *b"0123456789abcde") + ready + b"\x83" + REFUSE
+                   + ready + ALL + interrupt,
+        "fails": enabled + port_out(DATA, *b"abc") + b"\x81" + FAIL + port_out(DATA, 65),
+        "clone": blocked + clone + ALL + interrupt + port_out(DATA, 65) + ALL,
+        "clone-without": blocked + no_backend + interrupt + port_out(DATA, 65),
+        "blocked-loopback": blocked + port_out(MCR, 0x10) + port_in(DATA) + port_out(DATA, 65)
+                            + port_out(MCR, 0) + NOTHING,
+        "blocked-clear": blocked + port_out(FCR, 5) + port_out(FCR, 0) + port_out(DATA, 65) + ready,
+        "divisor": port_out(LCR, 0x83) + port_out(DATA, 1, 2) + port_out(IER, 0) + port_in(DATA)
+                   + interrupt + port_out(LCR, 3),
+        "wide": b"\x06\x18A\x0f\x07\x03" + ALL + b"\x04\x1f" + b"\x06\x97\x02AAAABBBB"
+                + b"\x04\x90\x03" + port_in(LSR) + port_in(MSR),
+    }
+
+
 def main():
-    seeds = {"elf": elf_seeds(), "doorbells": doorbell_seeds(), "request": request_seeds()}
+    seeds = {"elf": elf_seeds(), "doorbells": doorbell_seeds(), "request": request_seeds(),
+             "serial": serial_seeds()}
     for target, inputs in seeds.items():
         folder = os.path.join(HERE, target)
         os.makedirs(folder, exist_ok=True)
