@@ -213,7 +213,7 @@ static void step_descriptor(struct input *input)
 		desc.addr |= take(input, 8) << 24;
 	if (desc.flags & 0x40)
 		desc.len |= (uint32_t)take(input, 2) << 16;
-	memcpy(ram.host + table + 16 * (where & 0x3f), &desc, sizeof(desc));
+	memcpy(ram.host + table + 16ull * (where & 0x3f), &desc, sizeof(desc));
 }
 
 /* Chains into the ring, as a driver of this queue size would put them there; or only an index. */
@@ -228,7 +228,7 @@ static void step_offer(struct input *input)
 	for (; count; count--, index++) {
 		uint16_t head = (uint16_t)take(input, 1);
 
-		memcpy(ram.host + AVAIL + 4 + 2 * (index & (size - 1)), &head, 2);
+		memcpy(ram.host + AVAIL + 4 + 2ull * (index & (size - 1)), &head, 2);
 	}
 	memcpy(ram.host + AVAIL + 2, &index, 2);
 }
