@@ -19,7 +19,7 @@
  * A notification may bring a queue full of requests, all served under the machine's lock: beyond
  * this many bytes each gets just VIRTIO_RNG_SMALL of them, which the specification allows.
  */
-#define VIRTIO_RNG_PASS_MAX    (256u * 1024u)
+#define VIRTIO_RNG_PASS_MAX    262144u
 #define VIRTIO_RNG_SMALL       256u
 
 struct virtio_rng {

@@ -206,6 +206,10 @@ Test(mmio, queues)
 	cr_assert_eq(recorder.stopped, 1);
 	set(VIRTIO_MMIO_QUEUE_READY, 0);
 	cr_assert_eq(recorder.stopped, 1);
+	/* Nor was anything kept of what was written meanwhile. */
+	set(VIRTIO_MMIO_QUEUE_READY, 1);
+	cr_assert_eq(get(VIRTIO_MMIO_QUEUE_READY), 1);
+	cr_assert_eq(recorder.device.queues[0].desc, DRIVER_DESC);
 }
 
 Test(mmio, high_halves_of_addresses)
