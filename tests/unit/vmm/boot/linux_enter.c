@@ -44,8 +44,15 @@ static uint64_t msr(uint32_t index)
 	return one.entry.data;
 }
 
-static void check_msrs(void)
+/* What every vCPU gets. */
+static void check_common(void)
 {
+	struct kvm_lapic_state lapic;
+	uint32_t lint0;
+
+	cr_assert_eq(ioctl(vcpu.fd, KVM_GET_LAPIC, &lapic), 0);
+	memcpy(&lint0, lapic.regs + 0x350, sizeof(lint0));
+	cr_assert(lint0 & 1u << 16, "LINT0 is masked");
 	cr_assert_eq(msr(0x2ff), 0x806, "MTRRs on, write-back");
 	cr_assert(msr(0x1a0) & 1, "fast strings");
 }
@@ -84,7 +91,7 @@ Test(linux_enter, in_64_bit_mode)
 	cr_assert_eq(sregs.cr0 & 0x80000001, 0x80000001, "paging");
 	cr_assert(sregs.cr4 & 1u << 5, "PAE");
 	cr_assert(sregs.efer & 1u << 10, "long mode");
-	check_msrs();
+	check_common();
 	end();
 }
 
@@ -111,7 +118,7 @@ Test(linux_enter, in_32_bit_mode)
 	cr_assert_eq(sregs.cr0, 0x11, "protected mode and nothing else");
 	cr_assert_eq(sregs.cr4, 0);
 	cr_assert_eq(sregs.efer, 0);
-	check_msrs();
+	check_common();
 	end();
 }
 
@@ -127,7 +134,20 @@ Test(linux_enter, another_cpu_than_the_first)
 	cr_assert_eq(linux_enter(&vcpu, &entry, &error), 0, "%s", error.text);
 	cr_assert_eq(ioctl(vcpu.fd, KVM_GET_REGS, &after), 0);
 	cr_assert_eq(after.rip, before.rip);
-	check_msrs();
+	check_common();
+	end();
+}
+
+Test(linux_enter, without_interrupt_controllers)
+{
+	const struct linux_entry entry = {.is_64bit = true};
+
+	host = require_kvm();
+	cr_assert_eq(kvm_vm_init(&vm, host, &error), 0, "%s", error.text);
+	cr_assert_eq(kvm_vcpu_init(&vcpu, &vm, host, 0, &error), 0, "%s", error.text);
+	cr_assert_eq(cpuid_apply(&vcpu, host, 1, &error), 0, "%s", error.text);
+	cr_assert_eq(linux_enter(&vcpu, &entry, &error), -EINVAL);
+	cr_assert_not_null(strstr(error.text, "KVM_GET_LAPIC"), "%s", error.text);
 	end();
 }
 
