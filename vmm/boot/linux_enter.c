@@ -36,11 +36,11 @@ struct one_msr {
 static int set_msrs(const struct kvm_vcpu *vcpu, struct error *error)
 {
 	struct one_msr msr = {.list.nmsrs = 1, .entry.index = MSR_MISC_ENABLE};
-	int rc;
+	int rc = ioctl(vcpu->fd, KVM_GET_MSRS, &msr.list);
 
-	if (ioctl(vcpu->fd, KVM_GET_MSRS, &msr.list) != 1)
-		return error_set_errno(error, errno, "KVM_GET_MSRS %#x, vCPU %u", MSR_MISC_ENABLE,
-				       vcpu->index);
+	if (rc != 1) /* 0: refused, without an errno */
+		return error_set_errno(error, rc < 0 ? errno : EIO, "KVM_GET_MSRS %#x, vCPU %u",
+				       MSR_MISC_ENABLE, vcpu->index);
 	msr.entry.data |= MISC_ENABLE_FAST_STRINGS;
 	rc = msr_write(vcpu, &msr.list, error);
 	if (rc < 0)
