@@ -69,6 +69,7 @@ int image_read(const char *path, uint64_t size_max, uint8_t **ret, size_t *ret_s
 
 	if (rc < 0)
 		return rc;
+	assert(size > 0); /* image_open refuses empty files */
 	buffer = malloc(size);
 	if (!buffer)
 		return error_set(error, ENOMEM, "no memory to read it");

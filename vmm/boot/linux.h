@@ -67,9 +67,10 @@ int linux_load(const struct linux_boot *boot, const struct linux_platform *platf
 	       const struct guest_ram *ram, struct linux_entry *ret, struct error *error);
 
 /*
- * Make a fresh vCPU, with its CPUID table applied, what firmware would leave behind: memory is
- * cached by default, string instructions are fast. The boot CPU, index 0, is pointed at the entry;
- * others wait for it to start them.
+ * Make a fresh vCPU of a VM with in-kernel interrupt controllers, with its CPUID table applied,
+ * what firmware would leave behind: memory is cached by default, string instructions are fast, the
+ * 8259 is cut off. To be called for every vCPU. The boot CPU, index 0, is pointed at the entry;
+ * others wait for it to start them. Errors: those of the KVM calls.
  */
 int linux_enter(const struct kvm_vcpu *vcpu, const struct linux_entry *entry, struct error *error);
 

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <linux/kvm.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "vmm/boot/linux.h"
@@ -17,6 +18,10 @@
 #define MSR_MTRR_DEFAULT	   0x2ffu
 #define MTRR_DEFAULT_ON_WRITE_BACK (1ull << 11 | 6)
 #define DESCRIPTORS		   4u /* in the table at GPA_BOOT_GDT */
+
+/* In the LAPIC's page. */
+#define LAPIC_LVT_LINT0		   0x350u
+#define LAPIC_LVT_MASKED	   (1u << 16)
 
 /* A list of one, as the kernel's interface has it. */
 struct one_msr {
@@ -31,11 +36,11 @@ struct one_msr {
 static int set_msrs(const struct kvm_vcpu *vcpu, struct error *error)
 {
 	struct one_msr msr = {.list.nmsrs = 1, .entry.index = MSR_MISC_ENABLE};
-	int rc;
+	int rc = ioctl(vcpu->fd, KVM_GET_MSRS, &msr.list);
 
-	if (ioctl(vcpu->fd, KVM_GET_MSRS, &msr.list) != 1)
-		return error_set_errno(error, errno, "KVM_GET_MSRS %#x, vCPU %u", MSR_MISC_ENABLE,
-				       vcpu->index);
+	if (rc != 1) /* 0: refused, without an errno */
+		return error_set_errno(error, rc < 0 ? errno : EIO, "KVM_GET_MSRS %#x, vCPU %u",
+				       MSR_MISC_ENABLE, vcpu->index);
 	msr.entry.data |= MISC_ENABLE_FAST_STRINGS;
 	rc = msr_write(vcpu, &msr.list, error);
 	if (rc < 0)
@@ -43,6 +48,27 @@ static int set_msrs(const struct kvm_vcpu *vcpu, struct error *error)
 	msr.entry.index = MSR_MTRR_DEFAULT;
 	msr.entry.data = MTRR_DEFAULT_ON_WRITE_BACK;
 	return msr_write(vcpu, &msr.list, error);
+}
+
+/*
+ * KVM opens LINT0 of the boot CPU to its 8259, as a BIOS would, and nobody has told that which
+ * vectors to use: an edge on a line would arrive as an exception. ACPI says that there is no 8259,
+ * so a guest may not look for it; the pin is masked, as the architecture has it after a reset
+ * (Intel SDM volume 3, 10.5.1).
+ */
+static int mask_lint0(const struct kvm_vcpu *vcpu, struct error *error)
+{
+	struct kvm_lapic_state lapic;
+	uint32_t lvt;
+
+	if (ioctl(vcpu->fd, KVM_GET_LAPIC, &lapic) < 0)
+		return error_set_errno(error, errno, "KVM_GET_LAPIC, vCPU %u", vcpu->index);
+	memcpy(&lvt, lapic.regs + LAPIC_LVT_LINT0, sizeof(lvt));
+	lvt |= LAPIC_LVT_MASKED;
+	memcpy(lapic.regs + LAPIC_LVT_LINT0, &lvt, sizeof(lvt));
+	if (ioctl(vcpu->fd, KVM_SET_LAPIC, &lapic) < 0)
+		return error_set_errno(error, errno, "KVM_SET_LAPIC, vCPU %u", vcpu->index);
+	return 0;
 }
 
 static void set_64bit(struct kvm_sregs *sregs)
@@ -79,6 +105,8 @@ int linux_enter(const struct kvm_vcpu *vcpu, const struct linux_entry *entry, st
 	struct kvm_sregs sregs;
 	int rc = set_msrs(vcpu, error);
 
+	if (rc == 0)
+		rc = mask_lint0(vcpu, error);
 	if (rc < 0 || vcpu->index != 0)
 		return rc;
 	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0)

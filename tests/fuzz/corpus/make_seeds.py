@@ -72,6 +72,87 @@ def elf_seeds():
     }
 
 
+def xen_note(entry=LOAD + 16, kind=18, size=8):
+    return struct.pack("<III", 4, size, kind) + b"Xen\0" + struct.pack("<Q", entry)[:size]
+
+
+def vmlinux_seeds():
+    text = b"\x90" * 32
+    two = 64 + 2 * 56
+
+    def kernel(notes, **of_file):
+        return elf([load(two, file=32), note(two + 32, len(notes))], data=text + notes, **of_file)
+
+    return {
+        "good": kernel(xen_note()),
+        "entry-32": kernel(xen_note(size=4)),
+        "entry-odd-size": kernel(xen_note(size=5) + b"\0\0\0"),
+        "entry-outside": kernel(xen_note(entry=2**40)),
+        "entry-in-high-ram": kernel(xen_note(entry=2**32)),
+        "behind-another": kernel(xen_note(kind=6) + xen_note()),
+        "twice": kernel(xen_note(entry=2**63) + xen_note()),
+        "with-a-stubs": kernel(forkvm_note() + xen_note()),
+        "no-note": elf([load(64 + 56)], data=text),
+        "truncated": kernel(xen_note())[:-1],
+        "relocatable": kernel(xen_note(), kind=ET_DYN),
+    }
+
+
+# Documentation/arch/x86/boot.rst of Linux, "The Real-Mode Kernel Header": (offset, format) by name.
+SETUP_HEADER = {
+    "setup_sects": (0x1f1, "B"), "syssize": (0x1f4, "I"), "boot_flag": (0x1fe, "H"),
+    "jump": (0x200, "H"), "header": (0x202, "4s"), "version": (0x206, "H"),
+    "loadflags": (0x211, "B"), "initrd_addr_max": (0x22c, "I"), "kernel_alignment": (0x230, "I"),
+    "relocatable_kernel": (0x234, "B"), "xloadflags": (0x236, "H"), "cmdline_size": (0x238, "I"),
+    "pref_address": (0x258, "Q"), "init_size": (0x260, "I"),
+}
+GOOD_HEADER = {
+    "setup_sects": 1, "syssize": 64, "boot_flag": 0xaa55, "jump": 0x6aeb, "header": b"HdrS",
+    "version": 0x20f, "loadflags": 1, "initrd_addr_max": 0x7fffffff, "kernel_alignment": 0x200000,
+    "relocatable_kernel": 1, "xloadflags": 3, "cmdline_size": 2047, "pref_address": 0x1000000,
+    "init_size": 0x100000,
+}
+
+
+def bzimage(payload=1024, **changed):
+    data = bytearray(1024) + b"\x90" * payload
+    for name, value in {**GOOD_HEADER, **changed}.items():
+        offset, form = SETUP_HEADER[name]
+        struct.pack_into("<" + form, data, offset, value)
+    return bytes(data)
+
+
+def bzimage_seeds():
+    return {
+        "good": bzimage(),
+        "truncated": bzimage()[:-1],
+        "truncated-setup": bzimage()[:1000],
+        "truncated-header": bzimage()[:0x230],
+        "empty": b"",
+        "signed": bzimage(payload=1500),
+        "low": bzimage(pref_address=0x200000),
+        "fixed": bzimage(relocatable_kernel=0, pref_address=0x123000),
+        "fixed-nowhere": bzimage(relocatable_kernel=0, pref_address=0x1000),
+        "pref-wraps": bzimage(pref_address=2**64 - 1),
+        "large": bzimage(init_size=2**32 - 1),
+        "tiny": bzimage(init_size=1),
+        "alignment": bzimage(kernel_alignment=0x3000),
+        "alignment-large": bzimage(kernel_alignment=2**31),
+        "four-sectors": bzimage(payload=3072, setup_sects=0),
+        "no-payload": bzimage(syssize=0),
+        "syssize-large": bzimage(syssize=2**32 - 1),
+        "short-header": bzimage(jump=0x62eb),
+        "shortest-header": bzimage(jump=0x00eb),
+        "old": bzimage(version=0x204),
+        "bits-32": bzimage(xloadflags=0),
+        "zimage": bzimage(loadflags=0),
+        "initrd-low": bzimage(xloadflags=1, initrd_addr_max=0),
+        "gzip": b"\x1f\x8b\x08" + bytes(61),
+        "zboot": b"MZ\0\0zimg" + bytes(56),
+        "arm64": b"MZ" + bytes(54) + b"ARM\x64" + bytes(4),
+    }
+
+
 # Steps of doorbells.c. BOOTED with the value MAILBOX: bit 5 of the access's first byte.
 BOOTED, TEMPLATE, READY, PARK, DONE, CONSOLE = range(0, 24, 4)
 GOOD = b"\x01" + struct.pack("<III", 0x20000, 0x40000, 0x60000) + b"\x00\x01\x00" * 2 + b"\x00\x01"
@@ -257,8 +338,9 @@ def serial_seeds():
 
 
 def main():
-    seeds = {"elf": elf_seeds(), "doorbells": doorbell_seeds(), "request": request_seeds(),
-             "serial": serial_seeds(), "virtqueue": virtqueue_seeds()}
+    seeds = {"bzimage": bzimage_seeds(), "doorbells": doorbell_seeds(), "elf": elf_seeds(),
+             "request": request_seeds(), "serial": serial_seeds(),
+             "virtqueue": virtqueue_seeds(), "vmlinux": vmlinux_seeds()}
     for target, inputs in seeds.items():
         folder = os.path.join(HERE, target)
         os.makedirs(folder, exist_ok=True)
