@@ -47,8 +47,8 @@ static uint8_t asking(const struct serial *serial)
 	return (uint8_t)(sources & serial->ier);
 }
 
-/* The guest did what this source wants done, or the source asks anew. */
-static void note(struct serial *serial, unsigned int source)
+/* The guest did what this source wants done; it may ask again by the end of the access. */
+static void serve(struct serial *serial, unsigned int source)
 {
 	if (serial->ier & source)
 		serial->served = true;
@@ -75,7 +75,6 @@ static void transmitter_empty(struct serial *serial)
 {
 	serial->tx_count = 0;
 	serial->thre_event = true;
-	note(serial, SOURCE_TX);
 }
 
 /* Hand over up to len bytes to the backend. Returns how many need no more care. */
@@ -130,7 +129,6 @@ static void loop_back(struct serial *serial, const uint8_t *data, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		if (serial->rx_count == capacity(serial)) {
 			serial->overrun = true;
-			note(serial, SOURCE_LINE);
 			/* Full FIFOs keep what they have; without them, the last byte stays. */
 			if (!has_fifos(serial))
 				serial->rx[serial->rx_first] = data[i];
@@ -146,7 +144,7 @@ static void transmit(struct serial *serial, const uint8_t *data, size_t len)
 	size_t done = 0, queued;
 
 	if (serial->thre_event)
-		note(serial, SOURCE_TX);
+		serve(serial, SOURCE_TX);
 	serial->thre_event = false;
 	if (loops(serial)) {
 		loop_back(serial, data, len);
@@ -175,7 +173,7 @@ static uint8_t read_data(struct serial *serial)
 	value = serial->rx[serial->rx_first];
 	serial->rx_first = (serial->rx_first + 1) % SERIAL_FIFO_BYTES;
 	serial->rx_count--;
-	note(serial, SOURCE_RX);
+	serve(serial, SOURCE_RX);
 	return value;
 }
 
@@ -204,7 +202,7 @@ static uint8_t read_iir(struct serial *serial)
 	} else if (sources & SOURCE_TX) {
 		value = IIR_TX;
 		serial->thre_event = false;
-		note(serial, SOURCE_TX);
+		serve(serial, SOURCE_TX);
 	} else if (sources & SOURCE_MODEM) {
 		value = IIR_MODEM;
 	}
@@ -225,7 +223,7 @@ static void write_fcr(struct serial *serial, uint8_t value)
 	serial->fcr = value & FCR_ENABLE ? value & (3u << FCR_TRIGGER_SHIFT | FCR_ENABLE) : 0;
 	if (clear & FCR_CLEAR_RX && serial->rx_count) {
 		serial->rx_count = 0;
-		note(serial, SOURCE_RX);
+		serve(serial, SOURCE_RX);
 	}
 	if (toggled || (clear & FCR_CLEAR_TX && serial->tx_count)) {
 		serial->tx_lost += serial->tx_count;
@@ -269,7 +267,7 @@ static uint8_t read_lsr(struct serial *serial)
 	if (serial->overrun) {
 		value |= LSR_OVERRUN;
 		serial->overrun = false;
-		note(serial, SOURCE_LINE);
+		serve(serial, SOURCE_LINE);
 	}
 	return (uint8_t)value;
 }
@@ -280,7 +278,7 @@ static uint8_t read_msr(struct serial *serial)
 
 	if (value & MSR_DELTAS) {
 		serial->msr = (uint8_t)(value & ~MSR_DELTAS);
-		note(serial, SOURCE_MODEM);
+		serve(serial, SOURCE_MODEM);
 	}
 	return value;
 }

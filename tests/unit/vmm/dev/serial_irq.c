@@ -218,6 +218,31 @@ Test(serial_irq, priorities)
 	cr_assert_eq(iir(), IIR_NONE);
 }
 
+/* Served out of their order, too, they are followed by an edge for what remains. */
+Test(serial_irq, against_priorities)
+{
+	outb(REG_MCR, MCR_LOOP);
+	bench_print(&bench, "a");
+	outb(REG_IER, SOURCE_RX | SOURCE_TX | SOURCE_MODEM);
+	cr_assert_eq(edges(), 1);
+	inb(REG_MSR);
+	cr_assert_eq(edges(), 1);
+	bench.room = 0;
+	outb(REG_MCR, 0);
+	inb(REG_MSR);
+	edges();
+	outb(REG_DATA, 'b'); /* serves the transmitter, and fills it */
+	cr_assert_eq(edges(), 1);
+	cr_assert_eq(iir(), IIR_RX);
+	outb(REG_IER, SOURCE_RX);
+	outb(REG_MCR, MCR_LOOP);
+	outb(REG_IER, SOURCE_RX | SOURCE_MODEM);
+	edges();
+	outb(REG_IIR_FCR, FCR_ENABLE); /* serves the receiver: its byte is gone */
+	cr_assert_eq(edges(), 1);
+	cr_assert_eq(iir(), IIR_MODEM);
+}
+
 Test(serial_irq, reading_what_does_not_ask_serves_nothing)
 {
 	outb(REG_IER, SOURCE_RX | SOURCE_LINE);
