@@ -29,7 +29,7 @@ static bool is_init(void)
 /* All processes but init. */
 static void end_processes(void)
 {
-	const struct timespec step = {.tv_nsec = 10 * 1000 * 1000};
+	const struct timespec step = {.tv_nsec = 10L * 1000 * 1000};
 
 	kill(-1, SIGTERM);
 	for (int i = 0; i < GRACE_STEPS; i++) {

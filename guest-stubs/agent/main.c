@@ -81,13 +81,17 @@ static void read_options(struct agent *agent, int argc, char **argv)
 }
 
 /* A pretended clone that is not a whole machine leaves the one it runs on alone. */
+static bool is_harmless(const struct agent *agent)
+{
+	return agent->options.pretend_clone && !agent->init;
+}
+
 static void open_mailbox(struct agent *agent)
 {
 	struct mailbox_error error = {"no memory"};
-	bool harmless = agent->options.pretend_clone && !agent->init;
 	int rc;
 
-	if (harmless) {
+	if (is_harmless(agent)) {
 		agent->options.reseed = agent->options.clock = false;
 		agent->options.hostname = agent->options.machine_id = false;
 		rc = mailbox_open_private(&agent->box, &pretend_bells, &agent->pretend);
@@ -226,7 +230,8 @@ int main(int argc, char **argv)
 
 	start(&agent);
 	read_options(&agent, argc, argv);
-	modules_insert(&agent.options);
+	if (!is_harmless(&agent))
+		modules_insert(&agent.options);
 	open_mailbox(&agent);
 	run_setup(&agent);
 	prepare(&agent);

@@ -13,7 +13,7 @@
 #include "guest-stubs/agent/cmdline.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define SECONDS_MAX  (24 * 60 * 60)
+#define SECONDS_MAX  (24ull * 60 * 60)
 
 enum kind {
 	FLAG,	    /* bool, set */
