@@ -14,6 +14,7 @@
 
 #include "guest-stubs/agent/end.h"
 #include "guest-stubs/agent/file.h"
+#include "guest-stubs/agent/freezer.h"
 #include "guest-stubs/agent/hooks.h"
 #include "guest-stubs/agent/log.h"
 #include "guest-stubs/agent/mailbox.h"
@@ -33,6 +34,7 @@ struct agent {
 	struct mailbox box;
 	struct pretend pretend;
 	struct hooks hooks;
+	struct freezer freezer;
 	struct renewal renewal;
 	struct identity identity;
 	struct environment environment;
@@ -143,6 +145,10 @@ static void prepare(struct agent *agent)
 		if (rc < 0)
 			log_warn("%s: %s", agent->options.hooks_dir, strerror(-rc));
 	}
+	if (freezer_stop(&agent->freezer, &agent->options.freeze) < 0) {
+		freezer_go(&agent->freezer);
+		end_failed(&agent->box, STATUS_FAILED);
+	}
 	sync();
 	if (mlockall(MCL_CURRENT) < 0)
 		log_warn("mlockall: %s", strerror(errno));
@@ -162,6 +168,7 @@ static void run_first(bool first)
 static void be_no_clone(struct agent *agent, const char *why)
 {
 	run_first(false);
+	freezer_go(&agent->freezer);
 	log_error("%s: there will be no clones of this guest", why);
 	end_now(&agent->box, agent->options.absent, STATUS_FAILED);
 }
@@ -202,6 +209,7 @@ static void become_clone(struct agent *agent)
 			  agent->identity.hooks_run);
 		end_failed(&agent->box, STATUS_HOOKS);
 	}
+	freezer_go(&agent->freezer);
 	if (agent->console >= 0)
 		dprintf(agent->console, "%s\n", options->serial_console);
 }

@@ -37,6 +37,7 @@ static const struct option {
 	{"modules-dir", TEXT, AT(modules_dir), "DIR: where paths of modules start"},
 	{"modules-list", TEXT, AT(modules_list), "FILE: modules to insert, one a line"},
 	{"setup", LIST, AT(setup), "CMD: run before the template point"},
+	{"freeze", LIST, AT(freeze), "CGROUP: stands still until a clone is renewed"},
 	{"handler", TEXT, AT(handler), "CMD: run for each request"},
 	{"handler-timeout", SECONDS, AT(handler_timeout_s), "SECONDS: how long it may take"},
 	{"hooks-dir", TEXT, AT(hooks_dir), "DIR: what each new clone runs"},

@@ -39,6 +39,7 @@ enum log_target {
 struct options {
 	struct options_list modules;
 	struct options_list setup;
+	struct options_list freeze;
 	struct options_list pretend_requests;
 	const char *modules_dir;
 	const char *modules_list;
