@@ -24,9 +24,9 @@ static void make_vcpu(unsigned int index)
 {
 	host = require_kvm();
 	cr_assert_eq(kvm_vm_init(&vm, host, &error), 0, "%s", error.text);
-	cr_assert_eq(kvm_vm_add_irqchip(&vm, &error), 0, "%s", error.text);
+	cr_assert_eq(kvm_vm_add_irqchip(&vm, true, &error), 0, "%s", error.text);
 	cr_assert_eq(kvm_vcpu_init(&vcpu, &vm, host, index, &error), 0, "%s", error.text);
-	cr_assert_eq(cpuid_apply(&vcpu, host, 2, &error), 0, "%s", error.text);
+	cr_assert_eq(cpuid_apply(&vcpu, host, 2, true, &error), 0, "%s", error.text);
 }
 
 static void end(void)
