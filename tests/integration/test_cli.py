@@ -12,7 +12,7 @@ from harness import Server, is_alive, run, wait_until
 
 OK, FAILED, MISUSED, UNREACHABLE, CLONE = range(5)
 MAX_REQUEST = 65536
-VERBS = ("serve", "clone", "list", "inspect", "kill", "stats", "stop", "version", "help")
+VERBS = ("serve", "clone", "list", "inspect", "kill", "freeze", "stats", "stop", "version", "help")
 
 
 class Cli(harness.TestCase):
@@ -38,7 +38,7 @@ class Cli(harness.TestCase):
             told = run("help", verb)
             self.expect(told, OK)
             self.assertIn(b"usage: forkvm " + verb.encode(), told.stdout)
-        for verb in ("serve", "clone", "list", "inspect", "kill", "stats", "stop"):
+        for verb in ("serve", "clone", "list", "inspect", "kill", "freeze", "stats", "stop"):
             self.assertEqual(run(verb, "--help").stdout, run("help", verb).stdout)
 
     def test_version(self):
@@ -58,7 +58,7 @@ class Cli(harness.TestCase):
         self.assertEqual(result.returncode, MISUSED)
 
     def test_no_server(self):
-        for verb in ("clone", "list", "inspect", "stats", "stop"):
+        for verb in ("clone", "list", "inspect", "freeze", "stats", "stop"):
             self.expect(run(verb, "--socket", "/tmp/forkvm-it-none.sock"), UNREACHABLE, b"",
                         "no server is at /tmp/forkvm-it-none.sock", "forkvm serve")
         self.expect(run("kill", "--all", "--socket", "/tmp/forkvm-it-none.sock"), UNREACHABLE, b"")
@@ -68,7 +68,7 @@ class Cli(harness.TestCase):
         self.expect(run("stats", "--socket", "/tmp"), UNREACHABLE, b"")
 
     def test_unknown_and_malformed_options(self):
-        for verb in ("clone", "list", "inspect", "kill", "stats", "stop"):
+        for verb in ("clone", "list", "inspect", "kill", "freeze", "stats", "stop"):
             for options in (["--nonsense"], ["-x"], ["--socket"], ["--name"], ["--json=1"],
                             ["--socket", ""], ["--name", "a", "--socket", "b"],
                             ["--socket", "x" * 200], ["--name", "a/b"]):
@@ -85,7 +85,9 @@ class Cli(harness.TestCase):
         for args in ((), ("x",), ("-1",), ("1", "--all"), ("99999999999999999999",)):
             self.expect(run("kill", *args), MISUSED, b"")
         self.expect(run("inspect", "1", "2"), MISUSED, b"")
-        for verb in ("list", "stats", "stop"):
+        for time in ("", "x", "-1"):
+            self.expect(run("freeze", "--timeout", time), MISUSED, b"", "--timeout")
+        for verb in ("list", "freeze", "stats", "stop"):
             self.expect(run(verb, "stray"), MISUSED, b"")
 
     # ---- clone ----
