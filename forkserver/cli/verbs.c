@@ -61,7 +61,10 @@ const struct verb cli_verbs[] = {
 	 "  --request-file FILE  the same from a file (-: standard input), at most 64 KiB\n"
 	 "  --timeout TIME       end a clone after this time: 5 (s), 250ms, 10m\n"
 	 "  --detach             do not wait; clones live on\n"
-	 "  --console            copy the guests' consoles to standard error\n" TARGET_USAGE},
+	 "  --console            copy the guests' consoles to standard error\n"
+	 "  --console-file FILE  append them to a file; -: this terminal is the console of one\n"
+	 "                       clone, input too, until it ends or Ctrl-] is "
+	 "typed\n" TARGET_USAGE},
 	{"list", cmd_list, "list the live clones",
 	 "usage: forkvm list [option...]\n\n" TARGET_USAGE},
 	{"inspect", cmd_inspect, "tell about the server and its template, or about a clone",

@@ -40,7 +40,8 @@ struct forkvm_clone_spec {
 	size_t request_len;
 	int answer_fd;	     /* where the guest's answers go; -1: nowhere. Stays yours; may be   */
 			     /* closed after sending                                             */
-	int console_fd;	     /* the same for the guest's console                                 */
+	int console_fd;	     /* the same for the guest's console; one that is open for reading   */
+			     /* too is also where a Linux guest's serial input comes from        */
 	bool session;	     /* answer_fd is a SOCK_SEQPACKET socket: a packet an answer, and    */
 			     /* each packet written to its other end is a further request;       */
 			     /* closing that end is the end                                      */

@@ -144,7 +144,7 @@ static pid_t fork_clone(const struct server *server, int *ret_pidfd)
 
 	if (launch.share_files)
 		flags |= FORK_SHARE_FILES;
-	/* With several vCPUs the handler that interrupts their threads must stay. */
+	/* With further threads the handler that interrupts vCPUs must stay. */
 	if (!machine_extra_threads(server->machine))
 		flags |= FORK_DEFAULT_SIGNALS;
 	pid = fork_process(flags, ret_pidfd);
