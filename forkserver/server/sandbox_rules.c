@@ -55,7 +55,7 @@ static const struct sandbox_rule clone_rules[] = {
 	{CALL(dup3), .reason = "puts a clone's own descriptors in place"},
 	{CALL(fcntl), WHERE(1, INT_BITS, F_GETFL), .reason = "can its console be read, too?"},
 	/* identity and signals */
-	{CALL(getrandom), .reason = "generation id and seed"},
+	{CALL(getrandom), .reason = "generation id and seed; the entropy device"},
 	{CALL(clock_gettime), .reason = "where the vDSO has to ask the kernel"},
 	{CALL(prctl), WHERE(0, INT_BITS, PR_SET_PDEATHSIG), .reason = "dies with the server"},
 	{CALL(getppid), .reason = "has the server died already?"},

@@ -8,10 +8,14 @@
  */
 #include "vmm/dev/stub_port.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "vmm/base/util.h"
+
+static_assert(FORKVM_VIRTIO_MMIO_GPA == GPA_VIRTIO_MMIO, "stubs find the devices where they are");
+static_assert(FORKVM_VIRTIO_MMIO_BYTES == VIRTIO_MMIO_BYTES, "and how far apart");
 
 void stub_port_init(struct stub_port *port, const struct guest_ram *ram)
 {

@@ -110,14 +110,36 @@ static int read_cpuid(struct kvm_host *host, struct error *error)
 	return 0;
 }
 
+/* Memory type range registers: guests set them, KVM keeps them, and does not list them. */
+static const struct {
+	uint32_t first, count;
+} mtrrs[] = {
+	{0x2ff, 1},  /* default type             */
+	{0x250, 1},  /* fixed, 64 KiB            */
+	{0x258, 2},  /* fixed, 16 KiB            */
+	{0x268, 8},  /* fixed, 4 KiB             */
+	{0x200, 16}, /* variable: base and mask */
+};
+
+#define MTRR_COUNT (1 + 1 + 2 + 8 + 16)
+
+static void add_mtrrs(struct kvm_msr_list *msrs)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(mtrrs); i++)
+		for (uint32_t j = 0; j < mtrrs[i].count; j++)
+			msrs->indices[msrs->nmsrs++] = mtrrs[i].first + j;
+}
+
 static int read_msr_list(struct kvm_host *host, struct error *error)
 {
 	host->msrs = calloc(1, sizeof(*host->msrs) + MSRS_MAX * sizeof(host->msrs->indices[0]));
 	if (!host->msrs)
 		return error_set(error, ENOMEM, "no memory for the MSR list");
-	host->msrs->nmsrs = MSRS_MAX;
+	/* Room for those below stays free. */
+	host->msrs->nmsrs = MSRS_MAX - MTRR_COUNT;
 	if (ioctl(host->fd, KVM_GET_MSR_INDEX_LIST, host->msrs) < 0)
 		return error_set_errno(error, errno, "KVM_GET_MSR_INDEX_LIST");
+	add_mtrrs(host->msrs);
 	return 0;
 }
 
@@ -161,6 +183,7 @@ static int examine(struct kvm_host *host, const char *device, struct error *erro
 	host->has_emulation_failure_exit = check(host, KVM_CAP_EXIT_ON_EMULATION_FAILURE);
 	host->has_tsc_offset = check(host, KVM_CAP_VCPU_ATTRIBUTES);
 	host->has_kvmclock_ctrl = check(host, KVM_CAP_KVMCLOCK_CTRL);
+	host->has_tsc_deadline = check(host, KVM_CAP_TSC_DEADLINE_TIMER);
 	return 0;
 }
 

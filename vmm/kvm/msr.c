@@ -14,10 +14,14 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
+#define MSR_KVM_WALL_CLOCK    0x11u
+#define MSR_KVM_WALL_CLOCK_2  0x4b564d00u
 #define MSR_KVM_ASYNC_PF_EN   0x4b564d02u
 #define MSR_KVM_STEAL_TIME    0x4b564d03u
 #define MSR_KVM_PV_EOI_EN     0x4b564d04u
 #define MSR_KVM_ASYNC_PF_INT  0x4b564d06u
+#define MSR_SYSENTER_ESP      0x175u
+#define MSR_SYSENTER_EIP      0x176u
 #define MSR_SMBASE	      0x9eu
 #define MSR_SMI_COUNT	      0x34u
 #define MSR_CORE_CAPABILITIES 0xcfu
@@ -61,17 +65,38 @@ static const uint32_t paravirtual[] = {
 	MSR_KVM_STEAL_TIME,  MSR_KVM_PV_EOI_EN,
 };
 
+/*
+ * A write to one of these has KVM write the time of boot into guest memory, once. The guest writes
+ * them itself whenever it wants to know; in a clone there is nothing to be had from it but a copy
+ * of a page.
+ */
+static bool acts_only_when_written(uint32_t index)
+{
+	return index == MSR_KVM_WALL_CLOCK || index == MSR_KVM_WALL_CLOCK_2;
+}
+
 static struct kvm_msrs *msrs_new(uint32_t capacity)
 {
 	return calloc(1, sizeof(struct kvm_msrs) + capacity * sizeof(struct kvm_msr_entry));
 }
 
-bool msr_is_volatile(uint32_t index)
+static bool is_volatile(uint32_t index)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(peculiar); i++)
 		if (peculiar[i].index == index)
 			return peculiar[i].is_volatile;
 	return false;
+}
+
+bool msr_value_is_fine(uint32_t index, uint64_t wanted, uint64_t have)
+{
+	/*
+	 * A guest may put 64 bits there, past KVM; on AMD's processors, which use SYSENTER in 32-bit
+	 * mode only, KVM writes the half that counts (AMD APM volume 2, 6.1.2).
+	 */
+	if (index == MSR_SYSENTER_ESP || index == MSR_SYSENTER_EIP)
+		return have == wanted || have == (uint32_t)wanted;
+	return have == wanted || is_volatile(index);
 }
 
 static bool refusal_is_fine(uint32_t index)
@@ -160,7 +185,8 @@ int msr_plan(const struct kvm_msrs *captured, const struct kvm_msrs *fresh,
 		} one = {.head.nmsrs = 1, .entry = *entry};
 		int rc;
 
-		if (entry->index == MSR_TSC || (was && was->data == entry->data))
+		if (entry->index == MSR_TSC || acts_only_when_written(entry->index) ||
+		    (was && was->data == entry->data))
 			continue;
 		rc = msr_write(scratch, &one.head, error);
 		if (rc == 0)

@@ -11,10 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <x86intrin.h>
 
 #include "vmm/base/util.h"
+#include "vmm/kvm/lapic.h"
 #include "vmm/kvm/msr.h"
+#include "vmm/kvm/vm_state.h"
 
 struct item {
 	const char *name;
@@ -131,11 +132,6 @@ static const struct item items[] = {
 
 static_assert(ARRAY_SIZE(items) == ITEM_COUNT_ && ITEM_COUNT_ <= VCPU_ITEMS_MAX, "one row each");
 
-uint64_t host_tsc(void)
-{
-	return __rdtsc();
-}
-
 static int tsc_offset_attr(const struct kvm_vcpu *vcpu, unsigned long request, uint64_t *offset)
 {
 	struct kvm_device_attr attr = {
@@ -147,9 +143,22 @@ static int tsc_offset_attr(const struct kvm_vcpu *vcpu, unsigned long request, u
 	return ioctl(vcpu->fd, request, &attr);
 }
 
+static void rearm_timer(struct vcpu_state *state)
+{
+	__u64 none = 0;
+	__u64 *deadline = &none;
+
+	for (uint32_t i = 0; i < state->msrs->nmsrs; i++)
+		if (state->msrs->entries[i].index == MSR_TSC_DEADLINE)
+			deadline = &state->msrs->entries[i].data;
+	lapic_timer_rearm(&state->lapic, deadline, state->host_tsc + state->tsc_offset);
+}
+
 int vcpu_state_capture(const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
 		       const struct kvm_host *host, struct vcpu_state *state, struct error *error)
 {
+	int rc;
+
 	memset(state, 0, sizeof(*state));
 	state->xsave = aligned_alloc(64, round_up(host->xsave_size, 64));
 	if (!state->xsave)
@@ -167,7 +176,10 @@ int vcpu_state_capture(const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
 	    tsc_offset_attr(vcpu, KVM_GET_DEVICE_ATTR, &state->tsc_offset) < 0)
 		return error_set_errno(error, errno, "read TSC offset of vCPU %u", vcpu->index);
 	state->host_tsc = host_tsc();
-	return msr_read_all(vcpu, host, &state->msrs, &state->msrs_refused, error);
+	rc = msr_read_all(vcpu, host, &state->msrs, &state->msrs_refused, error);
+	if (rc == 0 && vm->irqchip)
+		rearm_timer(state);
+	return rc;
 }
 
 void vcpu_state_done(struct vcpu_state *state)
@@ -211,7 +223,7 @@ static int compare_msrs(const struct vcpu_plan *plan, const struct vcpu_state *g
 		const struct kvm_msr_entry *wanted = &plan->msrs->entries[i];
 		const struct kvm_msr_entry *have = msr_find(got->msrs, wanted->index);
 
-		if (have && have->data != wanted->data && !msr_is_volatile(wanted->index))
+		if (have && !msr_value_is_fine(wanted->index, wanted->data, have->data))
 			return error_set(error, EIO, "MSR %#x reads %#llx after %#llx was restored",
 					 wanted->index, (unsigned long long)have->data,
 					 (unsigned long long)wanted->data);

@@ -36,7 +36,7 @@ struct vcpu_state {
 	struct kvm_msrs *msrs; /* every readable MSR the host lists; owned             */
 	uint32_t msrs_refused; /* how many of the list could not be read               */
 	uint64_t tsc_offset;   /* guest TSC - host TSC                                  */
-	uint64_t host_tsc;     /* of the moment of capture                              */
+	uint64_t host_tsc;     /* of the moment of this vCPU's capture                  */
 };
 
 /* Do two XSAVE areas of size bytes hold the same state? XSTATE_BV is the CPU's, and may differ. */
@@ -82,8 +82,5 @@ int vcpu_plan_apply_tsc(const struct vcpu_plan *plan, const struct vcpu_state *s
 int vcpu_plan_apply(const struct vcpu_plan *plan, const struct vcpu_state *state,
 		    const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
 		    const struct kvm_host *host, struct error *error);
-
-/* The host's time stamp counter, as KVM's offsets count it. */
-uint64_t host_tsc(void);
 
 #endif

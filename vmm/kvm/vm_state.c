@@ -8,14 +8,22 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <x86intrin.h>
 
 #include "vmm/base/util.h"
+
+uint64_t host_tsc(void)
+{
+	return __rdtsc();
+}
 
 int vm_state_capture(const struct kvm_vm *vm, struct vm_state *state, struct error *error)
 {
 	memset(state, 0, sizeof(*state));
 	if (ioctl(vm->fd, KVM_GET_CLOCK, &state->clock) < 0)
 		return error_set_errno(error, errno, "KVM_GET_CLOCK");
+	state->host_tsc =
+		state->clock.flags & KVM_CLOCK_HOST_TSC ? state->clock.host_tsc : host_tsc();
 	/*
 	 * Only the value goes back. KVM_CLOCK_REALTIME would make KVM add the time since the
 	 * capture, and so a jump for the guest's timers.

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "vmm/base/thread.h"
 #include "vmm/boot/image.h"
 #include "vmm/dev/stub_port.h"
 #include "vmm/io/portbus.h"
@@ -22,11 +23,9 @@
 struct vcpu {
 	struct machine *machine;
 	struct kvm_vcpu kvm;
-	pthread_t thread;
-	void *stack;	 /* its thread's; NULL without one; owned */
-	bool has_thread; /* thread is to be joined */
-	bool halted;	 /* HLT without anything that could wake it; stays so in clones */
-	bool retried;	 /* the instruction at retry_rip was given all of RAM once */
+	struct thread thread;
+	bool halted;  /* HLT without anything that could wake it; stays so in clones */
+	bool retried; /* the instruction at retry_rip was given all of RAM once */
 	uint64_t retry_rip;
 };
 

@@ -183,7 +183,8 @@ int machine_open_vcpu(struct machine *machine, const struct kvm_vm *vm, struct k
 	int rc = kvm_vcpu_init(vcpu, vm, machine->host, index, error);
 
 	if (rc == 0 && machine->with_cpuid) {
-		rc = cpuid_apply(vcpu, machine->host, machine->frozen.vcpu_count, error);
+		rc = cpuid_apply(vcpu, machine->host, machine->frozen.vcpu_count, vm->irqchip,
+				 error);
 		if (rc < 0)
 			kvm_vcpu_done(vcpu);
 	}

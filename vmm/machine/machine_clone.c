@@ -17,7 +17,7 @@ static void mark(struct machine *machine, enum machine_stage stage)
 static int restore(struct machine *machine, struct error *error)
 {
 	const struct machine_frozen *frozen = &machine->frozen;
-	uint64_t frozen_tsc = host_tsc() - frozen->vcpus[0].state.host_tsc;
+	uint64_t frozen_tsc = host_tsc() - frozen->vm.host_tsc;
 	int rc = 0;
 
 	for (unsigned int i = 0; rc == 0 && i < frozen->vcpu_count; i++)
@@ -66,13 +66,13 @@ void machine_run(struct machine *machine, const struct machine_sink *sink,
 		 struct machine_end *ret_end)
 {
 	machine->stub.sink = sink;
-	machine->vcpus[0].thread = pthread_self(); /* whom a kick from another vCPU must reach */
-	machine->vcpus[0].has_thread = machine->frozen.vcpu_count > 1;
+	machine->vcpus[0].thread.id = pthread_self(); /* whom a kick from another vCPU must reach */
+	machine->vcpus[0].thread.exists = machine->frozen.vcpu_count > 1;
 	mark(machine, MACHINE_STAGE_RUN);
 	threads_release(machine);
 	vcpu_loop(&machine->vcpus[0]);
 	pthread_mutex_lock(&machine->lock);
-	machine->vcpus[0].has_thread = false;
+	machine->vcpus[0].thread.exists = false;
 	while (machine->progress != PROGRESS_ENDED)
 		pthread_cond_wait(&machine->changed, &machine->lock);
 	*ret_end = machine->end;

@@ -2,11 +2,14 @@
 /*
  * From a VM at its template point to plain memory that can be forked.
  *
- * The order matters: state is read while the VM exists; every KVM descriptor is closed before the
- * memory is remapped, so that the kernel has no shadow of it left to invalidate; and the rehearsal
- * happens in a VM without memory, so that nothing it does can write to the guest's.
+ * The order matters: devices come to rest before interrupt controllers are read, and the clock is
+ * read before everything that takes long; state is read while the VM exists; every KVM descriptor
+ * is closed before the memory is remapped, so that the kernel has no shadow of it left to
+ * invalidate; and the rehearsal happens in a VM without the guest's memory, so that nothing it does
+ * can write there.
  */
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "vmm/base/util.h"
 #include "vmm/machine/internal.h"
@@ -21,13 +24,31 @@
 static int capture(struct machine *machine, struct error *error)
 {
 	struct machine_frozen *frozen = &machine->frozen;
-	int rc = 0;
+	int rc = vm_state_capture(&machine->vm, &frozen->vm, error);
 
 	for (unsigned int i = 0; rc == 0 && i < frozen->vcpu_count; i++)
 		rc = vcpu_state_capture(&machine->vcpus[i].kvm, &machine->vm, machine->host,
 					&frozen->vcpus[i].state, error);
-	if (rc == 0)
-		rc = vm_state_capture(&machine->vm, &frozen->vm, error);
+	return rc;
+}
+
+/*
+ * Memory of zeros in the scratch VM where the guest has RAM. KVM refuses paravirtual MSRs that
+ * point to nowhere, and those of the guest's kernel must be tried too.
+ */
+static int add_scratch_memory(const struct machine *machine, struct kvm_vm *vm, void **ret,
+			      struct error *error)
+{
+	const struct guest_ram *ram = machine->ram;
+	int rc = 0;
+
+	*ret = mmap(NULL, ram->size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (*ret == MAP_FAILED)
+		return error_set_errno(error, errno, "memory to rehearse in");
+	for (unsigned int i = 0; rc == 0 && i < ram->region_count; i++)
+		rc = kvm_vm_add_memslot(vm, ram->regions[i].gpa, ram->regions[i].size,
+					(char *)*ret + ram->regions[i].offset, error);
 	return rc;
 }
 
@@ -35,9 +56,12 @@ static int capture(struct machine *machine, struct error *error)
 static int rehearse(struct machine *machine, struct error *error)
 {
 	struct machine_frozen *frozen = &machine->frozen;
+	void *memory = MAP_FAILED;
 	struct kvm_vm vm;
 	int rc = machine_open_vm(machine, &vm, error);
 
+	if (rc == 0 && machine->with_irqchip)
+		rc = add_scratch_memory(machine, &vm, &memory, error);
 	for (unsigned int i = 0; rc == 0 && i < frozen->vcpu_count; i++) {
 		struct kvm_vcpu scratch;
 
@@ -50,6 +74,8 @@ static int rehearse(struct machine *machine, struct error *error)
 	if (rc == 0)
 		rc = vm_state_restore(&vm, &frozen->vm, error);
 	kvm_vm_done(&vm);
+	if (memory != MAP_FAILED)
+		munmap(memory, machine->ram->size);
 	return rc;
 }
 

@@ -116,6 +116,80 @@ def doorbell_seeds():
     }
 
 
+# Steps of virtqueue.c. A start's byte: features from bit 28 up (2 bits), log2 of the queue's size.
+INDIRECT, EVENT_IDX = 1, 2
+F_NEXT, F_WRITE, F_INDIRECT = 1, 2, 4
+ALL = b"\xfc"  # how a notification is handled: everything is completed at once
+NOTIFY, FORK = b"\x04", b"\x07"
+
+
+def start(features=0, log_size=3, more=0):
+    return bytes([0, features | log_size << 2 | more])
+
+
+def desc(index, addr, length, flags=0, follow=0, table=0):
+    return bytes([2, index | table]) + struct.pack("<I", addr)[:3] + \
+        struct.pack("<HBB", length, flags, follow)
+
+
+def offer(*heads, log_size=3):
+    return bytes([3, len(heads) | log_size << 3, *heads])
+
+
+def index(value):
+    return b"\x03\x40" + struct.pack("<H", value)
+
+
+def register(offset, value):
+    return bytes([6, 1, offset]) + struct.pack("<I", value)
+
+
+def virtqueue_seeds():
+    one = desc(0, 0x10000, 64, F_WRITE)
+    both = desc(0, 0x10000, 16, F_NEXT, 1) + desc(1, 0x11000, 512, F_NEXT | F_WRITE, 2) + \
+        desc(2, 0x12000, 1, F_WRITE)
+    table = desc(0, 0x10000, 16, F_NEXT, 1, 0x80) + desc(1, 0x11000, 16, F_WRITE, 0, 0x80)
+    three = one + desc(1, 0x11000, 64, F_WRITE) + desc(2, 0x12000, 64, F_WRITE)
+    far = bytes([2, 0, 0, 0, 0, 4, 0, 0x82, 0]) + struct.pack("<Q", 0xffff)
+    long = bytes([2, 0, 0, 0, 1, 0xff, 0xff, 0x42, 0, 0xff, 0xff])
+    return {
+        "good": start() + both + offer(0) + NOTIFY + ALL,
+        "event-index": start(EVENT_IDX) + three + offer(0, 1, 2) + NOTIFY + ALL
+                       + b"\x01\x14\x20\x02\x03\x00" + offer(0) + NOTIFY + ALL,
+        "indirect": start(INDIRECT) + table + desc(0, 0x8008, 32, F_INDIRECT) + offer(0)
+                    + NOTIFY + ALL,
+        "indirect-not-negotiated": start() + table + desc(0, 0x8008, 32, F_INDIRECT) + offer(0)
+                                   + NOTIFY + ALL,
+        "indirect-in-indirect": start(INDIRECT) + desc(0, 0x8008, 16, F_INDIRECT, 0, 0x80)
+                                + desc(0, 0x8008, 16, F_INDIRECT) + offer(0) + NOTIFY + ALL,
+        "in-flight": start() + three + offer(0, 1, 2) + NOTIFY + b"\x00" + b"\x15" + b"\x25"
+                     + offer(2) + NOTIFY + ALL,
+        "fork": start(EVENT_IDX) + three + offer(0, 1) + NOTIFY + b"\x00" + offer(2) + FORK,
+        "offered-twice": start() + one + offer(0, 0) + NOTIFY + ALL,
+        "loop": start() + desc(0, 0x10000, 1, F_NEXT, 0) + offer(0) + NOTIFY + ALL,
+        "head-outside": start() + offer(200) + NOTIFY + ALL,
+        "next-outside": start() + desc(0, 0x10000, 1, F_NEXT, 8) + offer(0) + NOTIFY + ALL,
+        "no-bytes": start() + desc(0, 0x10000, 0) + offer(0) + NOTIFY + ALL,
+        "order": start() + desc(0, 0x10000, 1, F_NEXT | F_WRITE, 1) + desc(1, 0x10000, 1)
+                 + offer(0) + NOTIFY + ALL,
+        "far": start() + far + offer(0) + NOTIFY + ALL,
+        "long": start() + long + offer(0) + NOTIFY + ALL,
+        "too-many-segments": start() + desc(0, 0x10000, 1, F_NEXT, 1)
+                             + desc(1, 0x10000, 1, F_NEXT, 2) + desc(2, 0x10000, 1, F_NEXT, 3)
+                             + desc(3, 0x10000, 1) + offer(0) + NOTIFY + b"\x02",
+        "index-jumps": start() + index(9) + NOTIFY + ALL,
+        "index-back": start() + one + offer(0) + NOTIFY + ALL + index(0) + NOTIFY + ALL,
+        "reset-in-flight": start() + one + offer(0) + NOTIFY + b"\x00" + register(0x70, 0)
+                           + start() + offer(0) + NOTIFY + ALL,
+        "stop-in-flight": start() + one + offer(0) + NOTIFY + b"\x00" + register(0x44, 0)
+                          + b"\x15" + register(0x44, 1) + NOTIFY + ALL,
+        "both-queues": start() + start(0, 3, 0xc0) + one + offer(0) + b"\x0c" + ALL,
+        "too-large": start(0, 7), "layout": start(0, 3, 0x20) + register(0x44, 0)
+        + register(0x80, 8) + register(0x44, 1),
+        "config": b"\x06\x03\x00" + b"\x06\x23\x02\x41" + b"\x06\x3e\x00",
+    }
+
+
 def request_seeds():
     return {
         "hello": b'{"op":"hello","protocol":1}\n',
@@ -141,8 +215,51 @@ def request_seeds():
     }
 
 
+# Registers of a 16550A.
+DATA, IER, FCR, LCR, MCR, LSR, MSR = range(7)
+# What the backend does with a write; what is typed when there is space again.
+ALL, REFUSE, FAIL = b"\x00", b"\x80", b"\xff"
+NOTHING = b"\x00"
+
+
+def port_out(reg, *values):
+    """One OUT, or a string of them."""
+    how = bytes([reg]) if len(values) == 1 else bytes([reg | 0x80, len(values)])
+    return b"\x06" + how + bytes(values)
+
+
+def port_in(reg):
+    return b"\x04" + bytes([reg])
+
+
+def serial_seeds():
+    typed, ready, interrupt, clone, no_backend = b"\x00\x05", b"\x01", b"\x02", b"\x0b", b"\x03"
+    fifos = port_out(FCR, 0x87) + NOTHING
+    enabled = fifos + port_out(IER, 15)
+    blocked = enabled + port_out(DATA, *b"abc") + REFUSE
+    return {
+        "print": port_out(DATA, 65) + ALL + fifos + port_out(DATA, *b"hello, world\r\n") + ALL,
+        "type": enabled + typed + (interrupt + NOTHING) * 6,
+        "priorities": enabled + port_out(MCR, 0x1f) + port_out(DATA, *b"0123456789abcde") * 2
+                      + interrupt * 9,
+        "blocked": blocked + port_out(DATA, *b"0123456789abcde") + ready + b"\x83" + REFUSE
+                   + ready + ALL + interrupt,
+        "fails": enabled + port_out(DATA, *b"abc") + b"\x81" + FAIL + port_out(DATA, 65),
+        "clone": blocked + clone + ALL + interrupt + port_out(DATA, 65) + ALL,
+        "clone-without": blocked + no_backend + interrupt + port_out(DATA, 65),
+        "blocked-loopback": blocked + port_out(MCR, 0x10) + port_in(DATA) + port_out(DATA, 65)
+                            + port_out(MCR, 0) + NOTHING,
+        "blocked-clear": blocked + port_out(FCR, 5) + port_out(FCR, 0) + port_out(DATA, 65) + ready,
+        "divisor": port_out(LCR, 0x83) + port_out(DATA, 1, 2) + port_out(IER, 0) + port_in(DATA)
+                   + interrupt + port_out(LCR, 3),
+        "wide": b"\x06\x18A\x0f\x07\x03" + ALL + b"\x04\x1f" + b"\x06\x97\x02AAAABBBB"
+                + b"\x04\x90\x03" + port_in(LSR) + port_in(MSR),
+    }
+
+
 def main():
-    seeds = {"elf": elf_seeds(), "doorbells": doorbell_seeds(), "request": request_seeds()}
+    seeds = {"elf": elf_seeds(), "doorbells": doorbell_seeds(), "request": request_seeds(),
+             "serial": serial_seeds(), "virtqueue": virtqueue_seeds()}
     for target, inputs in seeds.items():
         folder = os.path.join(HERE, target)
         os.makedirs(folder, exist_ok=True)

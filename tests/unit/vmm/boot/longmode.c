@@ -176,7 +176,7 @@ static void enter(bool with_cpuid, unsigned int index)
 	cr_assert_eq(kvm_vm_init(&vm, host, &error), 0, "%s", error.text);
 	cr_assert_eq(kvm_vcpu_init(&vcpu, &vm, host, index, &error), 0, "%s", error.text);
 	if (with_cpuid)
-		cr_assert_eq(cpuid_apply(&vcpu, host, 2, &error), 0, "%s", error.text);
+		cr_assert_eq(cpuid_apply(&vcpu, host, 2, false, &error), 0, "%s", error.text);
 	cr_assert_eq(longmode_enter(&vcpu, host, &image, with_cpuid, &error), 0, "%s", error.text);
 
 	cr_assert_eq(ioctl(vcpu.fd, KVM_GET_REGS, &regs), 0);

@@ -43,7 +43,7 @@ Test(cpuid, each_vcpu_has_its_own_number)
 		struct kvm_cpuid2 *table;
 
 		cr_assert_eq(kvm_vcpu_init(&vcpus[i], &vm, host, i, &error), 0, "%s", error.text);
-		cr_assert_eq(cpuid_apply(&vcpus[i], host, 2, &error), 0, "%s", error.text);
+		cr_assert_eq(cpuid_apply(&vcpus[i], host, 2, false, &error), 0, "%s", error.text);
 		table = read_back(&vcpus[i]);
 		cr_assert_eq(table->nent, host->cpuid->nent);
 		leaf = find(table, 1);
@@ -67,7 +67,7 @@ Test(cpuid, a_vcpu_that_is_none)
 	struct kvm_vcpu vcpu = {.fd = -1};
 	struct error error = {0};
 
-	cr_assert_eq(cpuid_apply(&vcpu, host, 1, &error), -EBADF);
+	cr_assert_eq(cpuid_apply(&vcpu, host, 1, false, &error), -EBADF);
 	cr_assert_not_null(strstr(error.text, "KVM_SET_CPUID2"), "%s", error.text);
 	kvm_host_close(host);
 }

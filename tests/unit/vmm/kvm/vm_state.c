@@ -105,3 +105,24 @@ Test(vm_state, says_what_cannot_be_read_or_written)
 	kvm_vm_done(&without);
 	kvm_host_close(host);
 }
+
+Test(vm_state, the_hosts_counter_counts)
+{
+	uint64_t first = host_tsc();
+
+	cr_assert_gt(host_tsc(), first);
+}
+
+Test(vm_state, clock_and_counter_are_of_one_moment)
+{
+	struct kvm_host *host = require_kvm();
+	struct kvm_vm vm = make_vm(host, false);
+	uint64_t before = host_tsc();
+	struct vm_state state;
+
+	capture(&vm, &state);
+	cr_assert_geq(state.host_tsc, before);
+	cr_assert_leq(state.host_tsc, host_tsc());
+	kvm_vm_done(&vm);
+	kvm_host_close(host);
+}
