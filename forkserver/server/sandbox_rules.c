@@ -81,7 +81,6 @@ static const struct sandbox_rule thread_rules[] = {
 	{CALL(eventfd2), .reason = "devices' doorbells and interrupts: KVM_IOEVENTFD, KVM_IRQFD"},
 	{CALL(readv), .reason = "devices' requests are in pieces; descriptors at hand"},
 	{CALL(writev), .reason = "as readv"},
-	{CALL(ppoll), .reason = "as poll: devices' deadlines are finer than its milliseconds"},
 	{CALL(seccomp), .reason = "sandbox_seal_threads; it can only take more away"},
 };
 
