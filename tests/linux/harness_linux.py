@@ -124,10 +124,11 @@ class Session:
         self.close()
 
     def answer(self):
-        """The answer to a request, the first one's or the last ask's."""
+        """The answer to a request, the first one's or the last ask's. Not an empty one: as a packet
+        that is what the end looks like, too."""
         data = self.socket.recv(1 << 17)
         if not data:
-            raise AssertionError("the clone ended without an answer")
+            raise AssertionError("the clone ended, or its answer is empty")
         return data.decode(errors="replace")
 
     def ask(self, request):

@@ -79,7 +79,8 @@ def modules(flavour):
 
 
 def vmlinux(flavour):
-    """The ELF file inside of it, which has a PVH entry."""
+    """The ELF file inside of it, which has a PVH entry. The cloud kernel is packed with lz4, which
+    Python's library does not unpack."""
     packed = kernel(flavour)
     release = os.path.basename(os.path.dirname(os.path.dirname(packed)))
     return _make(os.path.join(CACHE, f"vmlinux-{release}"),
