@@ -3,8 +3,9 @@
  * A clone's life, from the fork to its report.
  *
  * Theory of operation. All of this is on the path that clients wait for, so it makes few system
- * calls, allocates nothing and logs nothing. It runs in the server's image but has none of the
- * server's own memory (private.h) and none of its rights (gate.h): what it needs is in the launch.
+ * calls, allocates nothing and logs nothing but what devices complain about. It runs in the
+ * server's image but has none of the server's own memory (private.h) and none of its rights
+ * (gate.h): what it needs is in the launch.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "forkserver/server/launch.h"
+#include "forkserver/server/log.h"
 #include "forkserver/server/sandbox.h"
 #include "vmm/base/util.h"
 
@@ -133,6 +135,15 @@ static int on_console(void *ctx, const char *text, size_t len)
 	return 0;
 }
 
+/* A device that stops says so a few times at most (VIRTIO_LOG_MAX), each as one write to the log.
+ */
+static void on_complaint(void *ctx, const char *text)
+{
+	const struct child *child = ctx;
+
+	log_warning("clone %llu: %s", (unsigned long long)child->launch->clone_id, text);
+}
+
 static void take_signals(const struct launch *launch)
 {
 	/*
@@ -233,6 +244,7 @@ static void run(struct child *child)
 		.answer = on_answer,
 		.park = child->launch->session ? on_park : NULL,
 		.console = child->console_fd >= 0 ? on_console : NULL,
+		.complain = on_complaint,
 		.serial = &serial,
 	};
 	struct report *report = &child->report;

@@ -18,7 +18,8 @@
  * Descriptors. The server keeps the low numbers for what its clones need, so that a clone keeps
  * those, puts its own after them and closes the rest as one range:
  *	0, 1	/dev/null
- *	2	the log: a clone writes there only if it crashes in a way that prints
+ *	2	the log: a clone writes there what its devices complain about, and what it prints
+ *		if it crashes
  *	3	/dev/kvm
  *	4	the reports' writing end
  *	5, 6	in a clone: answer and console, as far as it has them

@@ -104,6 +104,12 @@ static void on_progress(void *ctx)
 	(void)!write(template->progress_fd, &one, sizeof(one));
 }
 
+static void on_complaint(void *ctx, const char *text)
+{
+	(void)ctx;
+	log_warning("template: %s", text);
+}
+
 const char *template_image(const struct serve_options *options)
 {
 	return options->stub ? options->stub : options->guest.kernel;
@@ -132,6 +138,7 @@ int template_start(struct server *server, struct error *error)
 		.ctx = template,
 		.console = on_console,
 		.progress = on_progress,
+		.complain = on_complaint,
 	};
 	if (server->options->serial.kind != SERVE_SERIAL_LOG)
 		template->sink.serial = &template->serial;

@@ -68,13 +68,15 @@ static const char *misuse_run(const struct misuse *misuse, uint32_t *ret_status)
 	wrong = device_start(&setup);
 	if (wrong == NULL && misuse->run != NULL)
 		misuse->run();
+	if (wrong == NULL && !misuse->breaks && !queue_wait())
+		wrong = "not-used";
+	/* One that broke before DRIVER_OK interrupts nobody. */
+	if (wrong == NULL && misuse->breaks && misuse->run != NULL &&
+	    !interrupt_wait(INTERRUPT_CONFIG))
+		wrong = "no-interrupt";
 	*ret_status = reg_read(REG_STATUS);
 	if (wrong == NULL && misuse->breaks) {
-		/* One that broke before DRIVER_OK interrupts nobody. */
-		if (misuse->run != NULL && !(reg_read(REG_INTERRUPT) & INTERRUPT_CONFIG))
-			wrong = "no-interrupt";
-		if (wrong == NULL)
-			wrong = is_broken();
+		wrong = is_broken();
 	} else if (wrong == NULL && *ret_status != STATUS_STARTED) {
 		wrong = "broken";
 	}

@@ -140,11 +140,33 @@ void queue_notify(void)
 	reg_write(REG_NOTIFY, 0);
 }
 
-static bool wait_used(void)
+/* Before the queue can be looked at: the device works in a thread of its own. */
+static bool wait_used(uint16_t unwanted)
 {
 	uint64_t start = stub_rdtsc();
 
-	while (__atomic_load_n(&queue.used.index, __ATOMIC_ACQUIRE) == queue.seen) {
+	while (__atomic_load_n(&queue.used.index, __ATOMIC_ACQUIRE) == unwanted) {
+		if (stub_rdtsc() - start > WAIT_CYCLES)
+			return false;
+		stub_pause();
+	}
+	return true;
+}
+
+bool queue_wait(void)
+{
+	while (queue.used.index != queue.offered) {
+		if (!wait_used(queue.used.index))
+			return false;
+	}
+	return true;
+}
+
+bool interrupt_wait(uint32_t bit)
+{
+	uint64_t start = stub_rdtsc();
+
+	while (!(reg_read(REG_INTERRUPT) & bit)) {
 		if (stub_rdtsc() - start > WAIT_CYCLES)
 			return false;
 		stub_pause();
@@ -189,7 +211,7 @@ const char *request_random(uint32_t bytes, uint32_t segments)
 	queue.avail.used_event = queue.seen;
 	queue_offer(0);
 	queue_notify();
-	if (!wait_used())
+	if (!wait_used(queue.seen))
 		return "no-answer";
 	if (queue.used.index != (uint16_t)(queue.seen + 1) || queue.used.ring[slot].id != 0)
 		return "wrong-element";
@@ -200,9 +222,10 @@ const char *request_random(uint32_t bytes, uint32_t segments)
 		return "not-random";
 	if (!is_untouched(data + bytes, bytes + CANARY <= DATA_SIZE ? CANARY : DATA_SIZE - bytes))
 		return "too-far";
-	status = reg_read(REG_INTERRUPT);
-	if (!(status & INTERRUPT_USED))
+	/* It comes after the element. */
+	if (!interrupt_wait(INTERRUPT_USED))
 		return "no-interrupt";
+	status = reg_read(REG_INTERRUPT);
 	reg_write(REG_ACK, status);
 	if (reg_read(REG_INTERRUPT) != 0)
 		return "interrupt-after-ack";

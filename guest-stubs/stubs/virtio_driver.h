@@ -107,6 +107,13 @@ const char *device_start(const struct setup *setup);
 void queue_offer(uint16_t head);
 void queue_notify(void);
 
+/*
+ * The device works in a thread of its own: wait until everything offered was used, or until it
+ * interrupts for this reason. False when it takes too long.
+ */
+bool queue_wait(void);
+bool interrupt_wait(uint32_t bit);
+
 /* Bytes, in segments, of data[], filled by the device. Returns what is wrong, or NULL. */
 const char *request_random(uint32_t bytes, uint32_t segments);
 

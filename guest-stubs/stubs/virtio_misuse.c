@@ -182,6 +182,7 @@ static void index_back(void)
 {
 	desc(0, DATA, 16, F_WRITE, 0);
 	go(0);
+	queue_wait();
 	queue.avail.index = (uint16_t)(queue.offered - 1);
 	queue_notify();
 }

@@ -35,8 +35,8 @@ int pvh_load(const uint8_t *file, size_t size, const struct guest_ram *ram,
 	if (!image.has_pvh_entry)
 		return error_set(
 			error, ENOEXEC,
-			"an ELF file without a PVH entry: if it is a vmlinux, it was built "
-			"without CONFIG_PVH, and its bzImage is wanted");
+			"an ELF file without a PVH entry: give a stub with --stub, and the bzImage "
+			"of a vmlinux that was built without CONFIG_PVH");
 	if (image.pvh_entry >= GPA_LOW_RAM_MAX || !guest_ram_at(ram, image.pvh_entry, 1))
 		return error_set(error, ENOEXEC, "broken: its PVH entry point %#llx is not in RAM",
 				 (unsigned long long)image.pvh_entry);
