@@ -50,6 +50,13 @@
 #define FORKVM_PORT_COUNT	  7
 #define FORKVM_PORT_END		  (FORKVM_PORT_BASE + 4 * FORKVM_PORT_COUNT)
 
+/*
+ * Where the registers of virtio-mmio devices are, one page each, in machines that have some. They
+ * are in the hole below 4 GiB, which the boot page tables map. Stubs poll: no interrupt is needed.
+ */
+#define FORKVM_VIRTIO_MMIO_GPA	  0xd0000000
+#define FORKVM_VIRTIO_MMIO_BYTES  0x1000
+
 /* The most a mailbox may name. */
 #define FORKVM_MAX_REQUEST	  65536 /* bytes in one request  */
 #define FORKVM_MAX_RESPONSE	  65536 /* bytes in one response */

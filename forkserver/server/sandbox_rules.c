@@ -53,7 +53,7 @@ static const struct sandbox_rule clone_rules[] = {
 	{CALL(close_range), .reason = "drops what is not a clone's own"},
 	{CALL(dup3), .reason = "puts a clone's own descriptors in place"},
 	/* identity and signals */
-	{CALL(getrandom), .reason = "generation id and seed"},
+	{CALL(getrandom), .reason = "generation id and seed; the entropy device"},
 	{CALL(clock_gettime), .reason = "where the vDSO has to ask the kernel"},
 	{CALL(prctl), WHERE(0, INT_BITS, PR_SET_PDEATHSIG), .reason = "dies with the server"},
 	{CALL(getppid), .reason = "has the server died already?"},

@@ -12,7 +12,7 @@
 
 struct text;
 
-#define HOSTILE_UNBACKED    0xd0000000ull /* between the end of low RAM and 4 GiB */
+#define HOSTILE_UNBACKED    0xc8000000ull /* between the end of low RAM and the first device */
 #define HOSTILE_FAR_MAILBOX 0xfffff000u
 
 /* How it must end: see hostile.c. */

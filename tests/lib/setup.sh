@@ -7,7 +7,7 @@
 
 # Debian packages that a build needs, and those that only the tests or the plots need.
 SETUP_BUILD_PACKAGES=(cmake ninja-build gcc libc6-dev linux-libc-dev pkg-config
-	liburing-dev libseccomp-dev libjansson-dev)
+	liburing-dev libseccomp-dev libjansson-dev acpica-tools)
 SETUP_TEST_PACKAGES=(libcriterion-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck
 	shellcheck python3)
 SETUP_PLOT_PACKAGES=(gnuplot-nox)

@@ -11,6 +11,10 @@
 #include "vmm/base/util.h"
 #include "vmm/boot/image.h"
 
+/* xen/include/public/elfnote.h: where a guest starts in 32-bit mode without paging. */
+#define XEN_NOTE_NAME	      "Xen"
+#define XEN_NOTE_PHYS32_ENTRY 18u
+
 struct elf {
 	const uint8_t *file;
 	size_t size;
@@ -85,42 +89,70 @@ static int load_segment(const struct elf *elf, const Elf64_Phdr *segment, unsign
 	return 0;
 }
 
-/* Walk a PT_NOTE segment for forkvm's note (gABI, "Note Section"). */
+/* The bytes of one note's name and description, which are all in the file. */
+struct note {
+	Elf64_Nhdr header;
+	const uint8_t *name, *desc;
+};
+
+static bool note_is(const struct note *note, const char *name, uint32_t type)
+{
+	size_t size = strlen(name) + 1;
+
+	return note->header.n_type == type && note->header.n_namesz == size &&
+	       memcmp(note->name, name, size) == 0;
+}
+
+/* Keep what a note says that is for us. */
+static int take_note(const struct note *note, struct image *image, struct error *error)
+{
+	uint32_t size = note->header.n_descsz;
+
+	if (note_is(note, FORKVM_NOTE_NAME, FORKVM_NOTE_NEEDS) &&
+	    size >= sizeof(struct forkvm_note)) {
+		struct forkvm_note needs;
+
+		memcpy(&needs, note->desc, sizeof(needs));
+		if (needs.abi_version != FORKVM_ABI_VERSION)
+			return error_set(error, ENOEXEC,
+					 "built for stub ABI %u, this forkvm speaks %u",
+					 needs.abi_version, FORKVM_ABI_VERSION);
+		image->needs = needs.needs;
+	} else if (note_is(note, XEN_NOTE_NAME, XEN_NOTE_PHYS32_ENTRY) &&
+		   (size == sizeof(uint32_t) || size == sizeof(uint64_t))) {
+		image->pvh_entry = 0;
+		memcpy(&image->pvh_entry, note->desc, size);
+		image->has_pvh_entry = true;
+	}
+	return 0;
+}
+
+/* Walk a PT_NOTE segment (gABI, "Note Section"). */
 static int read_notes(const struct elf *elf, const Elf64_Phdr *segment, struct image *image,
 		      struct error *error)
 {
-	uint64_t at = segment->p_offset;
+	const uint8_t *at = in_file(elf, segment->p_offset, segment->p_filesz);
 	uint64_t left = segment->p_filesz;
+	int rc = 0;
 
-	if (!in_file(elf, at, left))
+	if (!at)
 		return error_set(error, ENOEXEC, "truncated: notes end outside the file");
-	while (left >= sizeof(Elf64_Nhdr)) {
-		struct forkvm_note note;
-		Elf64_Nhdr header;
-		uint64_t name_at = at + sizeof(header), desc_at, length;
+	while (rc == 0 && left >= sizeof(Elf64_Nhdr)) {
+		struct note note;
+		uint64_t name_size, length;
 
-		memcpy(&header, elf->file + at, sizeof(header));
-		desc_at = name_at + round_up(header.n_namesz, 4);
-		length = sizeof(header) + round_up(header.n_namesz, 4) +
-			 round_up(header.n_descsz, 4);
+		memcpy(&note.header, at, sizeof(note.header));
+		name_size = round_up(note.header.n_namesz, 4);
+		length = sizeof(note.header) + name_size + round_up(note.header.n_descsz, 4);
 		if (length > left)
 			return 0; /* not ours to judge: other tools' notes are often odd */
-		if (header.n_type == FORKVM_NOTE_NEEDS &&
-		    header.n_namesz == sizeof(FORKVM_NOTE_NAME) &&
-		    memcmp(elf->file + name_at, FORKVM_NOTE_NAME, sizeof(FORKVM_NOTE_NAME)) == 0 &&
-		    header.n_descsz >= sizeof(note)) {
-			memcpy(&note, elf->file + desc_at, sizeof(note));
-			if (note.abi_version != FORKVM_ABI_VERSION)
-				return error_set(error, ENOEXEC,
-						 "built for stub ABI %u, this forkvm speaks %u",
-						 note.abi_version, FORKVM_ABI_VERSION);
-			image->needs = note.needs;
-			return 0;
-		}
+		note.name = at + sizeof(note.header);
+		note.desc = note.name + name_size;
+		rc = take_note(&note, image, error);
 		at += length;
 		left -= length;
 	}
-	return 0;
+	return rc;
 }
 
 int elf_load(const uint8_t *file, size_t size, const struct guest_ram *ram, struct image *ret,

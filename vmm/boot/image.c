@@ -17,31 +17,12 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
-static int read_all(int fd, uint8_t *buffer, size_t size)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t count = read(fd, buffer + done, size - done);
-
-		if (count < 0 && errno == EINTR)
-			continue;
-		if (count < 0)
-			return -errno;
-		if (count == 0)
-			return -EIO; /* the file shrank while it was read */
-		done += (size_t)count;
-	}
-	return 0;
-}
-
-int image_read(const char *path, uint8_t **ret, size_t *ret_size, struct error *error)
+int image_open(const char *path, uint64_t size_max, int *ret_fd, uint64_t *ret_size,
+	       struct error *error)
 {
 	/* O_NONBLOCK: a FIFO in place of a file must not hang us. */
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	_cleanup_free_ uint8_t *buffer = NULL;
 	struct stat st;
-	int rc;
 
 	if (fd < 0)
 		return error_set_errno(error, errno, "open");
@@ -51,17 +32,52 @@ int image_read(const char *path, uint8_t **ret, size_t *ret_size, struct error *
 		return error_set(error, EINVAL, "not a regular file");
 	if (st.st_size == 0)
 		return error_set(error, ENODATA, "the file is empty");
-	if ((uint64_t)st.st_size > IMAGE_SIZE_MAX)
-		return error_set(error, EFBIG, "%llu MiB is more than the %llu an image may have",
-				 (unsigned long long)st.st_size / MIB, IMAGE_SIZE_MAX / MIB);
-	buffer = malloc((size_t)st.st_size);
+	if ((uint64_t)st.st_size > size_max)
+		return error_set(error, EFBIG, "%llu MiB is more than the %llu it may have",
+				 (unsigned long long)st.st_size / MIB,
+				 (unsigned long long)(size_max / MIB));
+	*ret_fd = fd_steal(&fd);
+	*ret_size = (uint64_t)st.st_size;
+	return 0;
+}
+
+int image_read_fd(int fd, uint8_t *buffer, size_t size, struct error *error)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t count = read(fd, buffer + done, size - done);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return error_set_errno(error, errno, "read");
+		if (count == 0)
+			return error_set(error, EIO, "the file shrank while it was read");
+		done += (size_t)count;
+	}
+	return 0;
+}
+
+int image_read(const char *path, uint64_t size_max, uint8_t **ret, size_t *ret_size,
+	       struct error *error)
+{
+	_cleanup_close_ int fd = -1;
+	_cleanup_free_ uint8_t *buffer = NULL;
+	uint64_t size = 0;
+	int rc = image_open(path, size_max, &fd, &size, error);
+
+	if (rc < 0)
+		return rc;
+	assert(size > 0); /* image_open refuses empty files */
+	buffer = malloc(size);
 	if (!buffer)
 		return error_set(error, ENOMEM, "no memory to read it");
-	rc = read_all(fd, buffer, (size_t)st.st_size);
+	rc = image_read_fd(fd, buffer, size, error);
 	if (rc < 0)
-		return error_set_errno(error, -rc, "read");
+		return rc;
 	*ret = ptr_steal(buffer);
-	*ret_size = (size_t)st.st_size;
+	*ret_size = size;
 	return 0;
 }
 
@@ -96,7 +112,7 @@ int image_load(const char *path, const struct guest_ram *ram, struct image *ret,
 {
 	_cleanup_free_ uint8_t *file = NULL;
 	size_t size = 0;
-	int rc = image_read(path, &file, &size, error);
+	int rc = image_read(path, IMAGE_SIZE_MAX, &file, &size, error);
 
 	assert(rc < 0 || file);
 	if (rc == 0) {

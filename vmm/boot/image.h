@@ -5,6 +5,7 @@
 #ifndef FORKVM_VMM_BOOT_IMAGE_H
 #define FORKVM_VMM_BOOT_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,18 +18,28 @@ struct image {
 	gpa_t entry;	/* first instruction */
 	gpa_t end;	/* first byte above everything loaded, BSS included */
 	uint32_t needs; /* FORKVM_NEED_* of its note */
+	bool has_pvh_entry;
+	gpa_t pvh_entry; /* of its Xen note, in 32-bit mode: see pvh.h; unchecked */
 };
 
 /*
- * Read the file into memory; free() *ret. Errors: those of open(2) and read(2), -ENODATA when it is
- * empty, -EINVAL when it is not a regular file, -EFBIG above IMAGE_SIZE_MAX.
+ * Open a file to read all of it; close *ret_fd. Errors: those of open(2), -ENODATA when it is
+ * empty, -EINVAL when it is not a regular file, -EFBIG above size_max bytes.
  */
-int image_read(const char *path, uint8_t **ret, size_t *ret_size, struct error *error);
+int image_open(const char *path, uint64_t size_max, int *ret_fd, uint64_t *ret_size,
+	       struct error *error);
+
+/* Read size bytes. Errors: those of read(2), -EIO when there are fewer. */
+int image_read_fd(int fd, uint8_t *buffer, size_t size, struct error *error);
+
+/* Both of it, into memory: free() *ret. */
+int image_read(const char *path, uint64_t size_max, uint8_t **ret, size_t *ret_size,
+	       struct error *error);
 
 /*
  * Load a static x86-64 ELF (System V ABI, chapters 4 and 5): its PT_LOAD segments at their physical
- * addresses, its forkvm note into needs. -ENOEXEC says what is wrong with it, -EFBIG that a segment
- * lies outside the RAM.
+ * addresses, its forkvm note into needs, the entry of its Xen note into pvh_entry. -ENOEXEC says
+ * what is wrong with it, -EFBIG that a segment lies outside the RAM.
  */
 int elf_load(const uint8_t *file, size_t size, const struct guest_ram *ram, struct image *ret,
 	     struct error *error);

@@ -12,6 +12,7 @@
 
 #include "guest-stubs/stub_abi.h"
 #include "vmm/base/util.h"
+#include "vmm/boot/x86.h"
 #include "vmm/kvm/cpuid.h"
 
 #define PTE_PRESENT    (1ull << 0)
@@ -30,27 +31,6 @@
 #define PTES_PER_TABLE 512u
 #define LARGE_PAGE     (2 * MIB)
 
-#define CR0_PE	       0x00000001u
-#define CR0_MP	       0x00000002u
-#define CR0_ET	       0x00000010u
-#define CR0_NE	       0x00000020u
-#define CR0_WP	       0x00010000u
-#define CR0_PG	       0x80000000u
-
-#define CR4_PAE	       (1u << 5)
-#define CR4_OSFXSR     (1u << 9)
-#define CR4_OSXMMEXCPT (1u << 10)
-#define CR4_OSXSAVE    (1u << 18)
-
-#define EFER_LME       (1u << 8)
-#define EFER_LMA       (1u << 10)
-
-#define RFLAGS_FIXED   2u
-
-#define SEGMENT_CODE   11u /* execute, read, accessed */
-#define SEGMENT_DATA   3u  /* read, write, accessed   */
-#define SEGMENT_TSS    11u /* busy 64-bit TSS         */
-
 /* One page of the table area; NULL when it is used up. */
 static uint64_t *next_table(const struct guest_ram *ram, gpa_t *at)
 {
@@ -65,10 +45,8 @@ static uint64_t *next_table(const struct guest_ram *ram, gpa_t *at)
 	return table;
 }
 
-static int write_page_tables(const struct guest_ram *ram, struct error *error)
+int longmode_write_page_tables(const struct guest_ram *ram, uint64_t top, struct error *error)
 {
-	const struct ram_region *last = &ram->regions[ram->region_count - 1];
-	uint64_t top = max_u64(GPA_HIGH_RAM, last->gpa + last->size);
 	gpa_t at = GPA_PAGE_TABLES;
 	uint64_t *pml4 = next_table(ram, &at);
 	gpa_t pdpt_gpa = at;
@@ -93,6 +71,7 @@ static int write_page_tables(const struct guest_ram *ram, struct error *error)
 int longmode_write_tables(const struct guest_ram *ram, const struct image *image,
 			  unsigned int vcpus, const char *args, struct error *error)
 {
+	const struct ram_region *last = &ram->regions[ram->region_count - 1];
 	struct forkvm_boot_info *info = guest_ram_at(ram, GPA_BOOT_INFO, sizeof(*info));
 	size_t length = args ? strlen(args) : 0;
 
@@ -113,33 +92,20 @@ int longmode_write_tables(const struct guest_ram *ram, const struct image *image
 	info->args_len = (uint32_t)length;
 	if (length)
 		memcpy(info->args, args, length);
-	return write_page_tables(ram, error);
-}
-
-static struct kvm_segment flat_segment(uint8_t type, uint16_t selector)
-{
-	return (struct kvm_segment){
-		.limit = 0xffffffff,
-		.selector = selector,
-		.type = type,
-		.present = 1,
-		.s = 1,
-		.l = type == SEGMENT_CODE,
-		.db = type != SEGMENT_CODE,
-		.g = 1,
-	};
+	return longmode_write_page_tables(ram, max_u64(GPA_HIGH_RAM, last->gpa + last->size),
+					  error);
 }
 
 static int set_sregs(const struct kvm_vcpu *vcpu, bool with_xsave, struct error *error)
 {
-	struct kvm_segment data = flat_segment(SEGMENT_DATA, 0x10);
+	struct kvm_segment data = x86_flat_segment(SEGMENT_DATA, 0x10);
 	struct kvm_sregs sregs;
 
 	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0)
 		return error_set_errno(error, errno, "KVM_GET_SREGS, vCPU %u", vcpu->index);
-	sregs.cs = flat_segment(SEGMENT_CODE, 0x08);
+	sregs.cs = x86_flat_segment(SEGMENT_CODE_64, 0x08);
 	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
-	sregs.tr = (struct kvm_segment){.limit = 0x67, .type = SEGMENT_TSS, .present = 1};
+	sregs.tr = x86_empty_tss();
 	sregs.gdt.base = sregs.idt.base = 0;
 	sregs.gdt.limit = sregs.idt.limit = 0;
 	sregs.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;

@@ -19,6 +19,12 @@ int longmode_write_tables(const struct guest_ram *ram, const struct image *image
 			  unsigned int vcpus, const char *args, struct error *error);
 
 /*
+ * Identity page tables of [0, top), top rounded up to 1 GiB, from GPA_PAGE_TABLES on: one page for
+ * the first and one for the second level, one for each GiB. -EFBIG when they do not fit.
+ */
+int longmode_write_page_tables(const struct guest_ram *ram, uint64_t top, struct error *error);
+
+/*
  * Point a fresh vCPU at the image's entry. with_cpuid: the CPUID table was applied, so OSXSAVE and
  * XCR0 can be set.
  */

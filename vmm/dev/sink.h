@@ -31,6 +31,8 @@ struct machine_sink {
 	 * the machine locked, so it may do no more than wake somebody.
 	 */
 	void (*progress)(void *ctx);
+	/* A device had to stop, or something else that a person should know of; no line end. */
+	void (*complain)(void *ctx, const char *text);
 	/* Where the serial port leads; NULL: output to console, no input. Must live on. */
 	const struct machine_serial *serial;
 };

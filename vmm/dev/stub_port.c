@@ -8,10 +8,14 @@
  */
 #include "vmm/dev/stub_port.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "vmm/base/util.h"
+
+static_assert(FORKVM_VIRTIO_MMIO_GPA == GPA_VIRTIO_MMIO, "stubs find the devices where they are");
+static_assert(FORKVM_VIRTIO_MMIO_BYTES == VIRTIO_MMIO_BYTES, "and how far apart");
 
 void stub_port_init(struct stub_port *port, const struct guest_ram *ram)
 {
@@ -108,6 +112,29 @@ static void announce_request(struct stub_port *port, size_t length)
 	port->phase = STUB_SERVING;
 }
 
+static void serve(struct stub_port *port, const struct forkvm_identity *identity,
+		  const void *request, size_t length)
+{
+	struct forkvm_mailbox *box = mailbox(port);
+
+	if (length)
+		memcpy(guest_ram_at(port->ram, port->request, length), request, length);
+	box->is_clone = 1;
+	box->identity = *identity;
+	announce_request(port, length);
+}
+
+/* A clone that comes here was frozen earlier: it goes straight on. */
+static int template_point(struct stub_port *port)
+{
+	port->phase = STUB_TEMPLATE;
+	if (!port->is_clone)
+		return PORT_STOP;
+	serve(port, &port->identity, port->pending, port->pending_len);
+	explicit_bzero(&port->identity, sizeof(port->identity));
+	return PORT_CONTINUE;
+}
+
 static int park(struct stub_port *port)
 {
 	void *area = guest_ram_at(port->ram, port->request, port->request_capacity);
@@ -190,8 +217,7 @@ int stub_port_access(void *device, const struct port_access *access, struct erro
 	case FORKVM_PORT_BOOTED:
 		return booted(port, value, error);
 	case FORKVM_PORT_TEMPLATE:
-		port->phase = STUB_TEMPLATE;
-		return PORT_STOP;
+		return template_point(port);
 	case FORKVM_PORT_READY:
 		return ready(port, value, error);
 	case FORKVM_PORT_PARK:
@@ -209,18 +235,20 @@ int stub_port_access(void *device, const struct port_access *access, struct erro
 int stub_port_deliver(struct stub_port *port, const struct forkvm_identity *identity,
 		      const void *request, size_t request_len, struct error *error)
 {
-	struct forkvm_mailbox *box = mailbox(port);
-
-	if (port->phase != STUB_TEMPLATE)
-		return error_set(error, EPROTO, "the guest stands %s, not at its template point",
-				 phase_name(port->phase));
 	if (request_len > port->request_capacity)
-		return error_set(error, EMSGSIZE, "request of %zu bytes, this guest takes %u",
-				 request_len, port->request_capacity);
-	if (request_len)
-		memcpy(guest_ram_at(port->ram, port->request, request_len), request, request_len);
-	box->is_clone = 1;
-	box->identity = *identity;
-	announce_request(port, request_len);
+		return error_set(error, EMSGSIZE, "request of %zu bytes, this guest takes %u%s",
+				 request_len, port->request_capacity,
+				 port->phase == STUB_BOOTING ? " (it has not rung BOOTED)" : "");
+	if (port->is_clone || port->phase == STUB_DONE)
+		return error_set(error, EPROTO, "the guest stands %s and is served already",
+				 phase_name(port->phase));
+	port->is_clone = true;
+	if (port->phase == STUB_TEMPLATE) {
+		serve(port, identity, request, request_len);
+		return 0;
+	}
+	port->identity = *identity;
+	port->pending = request;
+	port->pending_len = request_len;
 	return 0;
 }

@@ -5,6 +5,7 @@
 #ifndef FORKVM_VMM_DEV_STUB_PORT_H
 #define FORKVM_VMM_DEV_STUB_PORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,11 @@ struct stub_port {
 	gpa_t request, response, console;
 	uint32_t request_capacity, response_capacity, console_capacity;
 	uint64_t request_seq;
+	/* In a clone that was not frozen at TEMPLATE: what it gets when it rings there. */
+	bool is_clone;
+	struct forkvm_identity identity;
+	const void *pending; /* not owned */
+	size_t pending_len;
 	/* How it ended: DONE's status, or what the sink returned. */
 	uint32_t status;
 	int sink_error;		 /* -errno, 0 when the sink did not fail */
@@ -49,8 +55,10 @@ void stub_port_init(struct stub_port *port, const struct guest_ram *ram);
 int stub_port_access(void *device, const struct port_access *access, struct error *error);
 
 /*
- * Start serving, in a clone: write identity and the first request into the mailbox. -EMSGSIZE when
- * the request is longer than the guest's area, -EPROTO when the guest is not at its template point.
+ * Start serving, in a clone: write identity and the first request into the mailbox. A guest that
+ * was frozen elsewhere than at TEMPLATE gets them when it rings there, if ever; request must stay
+ * where it is until then. -EMSGSIZE when the request is longer than the guest's area (a guest that
+ * has not rung BOOTED has none), -EPROTO when this was done before or the guest has ended.
  */
 int stub_port_deliver(struct stub_port *port, const struct forkvm_identity *identity,
 		      const void *request, size_t request_len, struct error *error);

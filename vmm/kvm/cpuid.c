@@ -15,6 +15,7 @@
 
 #define LEAF1_ECX_TSC_DEADLINE (1u << 24)
 #define LEAF1_ECX_XSAVE	       (1u << 26)
+#define LEAF1_ECX_HYPERVISOR   (1u << 31)
 #define LEAF1_EDX_HTT	       (1u << 28)
 #define LEAFB_LEVEL_SMT	       1u
 #define LEAFB_LEVEL_CORE       2u
@@ -60,6 +61,9 @@ static void personalize(struct kvm_cpuid_entry2 *entry, unsigned int index, unsi
 		entry->ebx = (entry->ebx & 0x0000ffff) | index << 24 | vcpus << 16;
 		if (vcpus > 1)
 			entry->edx |= LEAF1_EDX_HTT;
+		/* What a guest looks for before it asks for KVM's own leaves, its clock among them.
+		 */
+		entry->ecx |= LEAF1_ECX_HYPERVISOR;
 		/* Never in the table that KVM hands out: api.rst, KVM_GET_SUPPORTED_CPUID. */
 		if (with_deadline)
 			entry->ecx |= LEAF1_ECX_TSC_DEADLINE;

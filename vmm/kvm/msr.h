@@ -44,8 +44,8 @@ int msr_plan(const struct kvm_msrs *captured, const struct kvm_msrs *fresh,
 /* The entry of an MSR in a list, or NULL. It belongs to msrs. */
 const struct kvm_msr_entry *msr_find(const struct kvm_msrs *msrs, uint32_t index);
 
-/* Does this MSR move by itself, so that two readings may differ? */
-bool msr_is_volatile(uint32_t index);
+/* Is have what an MSR may read as after wanted was written? */
+bool msr_value_is_fine(uint32_t index, uint64_t wanted, uint64_t have);
 
 /*
  * Rewrite those KVM paravirtual MSRs of vcpu that point into RAM with their present values, so that

@@ -223,7 +223,7 @@ static int compare_msrs(const struct vcpu_plan *plan, const struct vcpu_state *g
 		const struct kvm_msr_entry *wanted = &plan->msrs->entries[i];
 		const struct kvm_msr_entry *have = msr_find(got->msrs, wanted->index);
 
-		if (have && have->data != wanted->data && !msr_is_volatile(wanted->index))
+		if (have && !msr_value_is_fine(wanted->index, wanted->data, have->data))
 			return error_set(error, EIO, "MSR %#x reads %#llx after %#llx was restored",
 					 wanted->index, (unsigned long long)have->data,
 					 (unsigned long long)wanted->data);

@@ -49,15 +49,18 @@ int kvm_vm_init(struct kvm_vm *vm, const struct kvm_host *host, struct error *er
 	return 0;
 }
 
-int kvm_vm_add_irqchip(struct kvm_vm *vm, struct error *error)
+int kvm_vm_add_irqchip(struct kvm_vm *vm, bool with_pit, struct error *error)
 {
 	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
 
 	if (create(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		return error_set_errno(error, errno, "KVM_CREATE_IRQCHIP");
+	vm->irqchip = true;
+	if (!with_pit)
+		return 0;
 	if (create(vm->fd, KVM_CREATE_PIT2, (unsigned long)&pit) < 0)
 		return error_set_errno(error, errno, "KVM_CREATE_PIT2");
-	vm->irqchip = true;
+	vm->pit = true;
 	return 0;
 }
 

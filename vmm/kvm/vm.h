@@ -19,7 +19,8 @@ struct kvm_run;
 
 struct kvm_vm {
 	int fd;		/* owned; closed before a fork */
-	bool irqchip;	/* in-kernel PIC, I/O APIC, LAPICs and PIT */
+	bool irqchip;	/* in-kernel PIC, I/O APIC and LAPICs */
+	bool pit;	/* and an in-kernel PIT */
 	uint32_t slots; /* memslots registered so far; the next one's number */
 };
 
@@ -37,8 +38,11 @@ struct kvm_vcpu {
  */
 int kvm_vm_init(struct kvm_vm *vm, const struct kvm_host *host, struct error *error);
 
-/* In-kernel interrupt controllers and PIT; before the first vCPU. */
-int kvm_vm_add_irqchip(struct kvm_vm *vm, struct error *error);
+/*
+ * In-kernel interrupt controllers, and a PIT if wanted (it costs each VM a kernel thread); before
+ * the first vCPU.
+ */
+int kvm_vm_add_irqchip(struct kvm_vm *vm, bool with_pit, struct error *error);
 
 /*
  * Register size bytes at host memory as RAM at gpa (KVM_SET_USER_MEMORY_REGION). The memory must

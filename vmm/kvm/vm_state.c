@@ -36,7 +36,7 @@ int vm_state_capture(const struct kvm_vm *vm, struct vm_state *state, struct err
 		if (ioctl(vm->fd, KVM_GET_IRQCHIP, &state->irqchip[i]) < 0)
 			return error_set_errno(error, errno, "KVM_GET_IRQCHIP %u", i);
 	}
-	if (ioctl(vm->fd, KVM_GET_PIT2, &state->pit) < 0)
+	if (vm->pit && ioctl(vm->fd, KVM_GET_PIT2, &state->pit) < 0)
 		return error_set_errno(error, errno, "KVM_GET_PIT2");
 	return 0;
 }
@@ -50,7 +50,7 @@ int vm_state_restore(const struct kvm_vm *vm, const struct vm_state *state, stru
 	for (uint32_t i = 0; i < ARRAY_SIZE(state->irqchip); i++)
 		if (ioctl(vm->fd, KVM_SET_IRQCHIP, &state->irqchip[i]) < 0)
 			return error_set_errno(error, errno, "KVM_SET_IRQCHIP %u", i);
-	if (ioctl(vm->fd, KVM_SET_PIT2, &state->pit) < 0)
+	if (vm->pit && ioctl(vm->fd, KVM_SET_PIT2, &state->pit) < 0)
 		return error_set_errno(error, errno, "KVM_SET_PIT2");
 	return 0;
 }

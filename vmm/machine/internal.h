@@ -14,9 +14,11 @@
 
 #include "vmm/base/thread.h"
 #include "vmm/boot/image.h"
+#include "vmm/boot/linux.h"
 #include "vmm/dev/stub_port.h"
 #include "vmm/io/portbus.h"
 #include "vmm/kvm/vm.h"
+#include "vmm/machine/devices.h"
 #include "vmm/machine/frozen.h"
 #include "vmm/machine/machine.h"
 
@@ -41,7 +43,11 @@ struct machine {
 	uint64_t ram_size;
 	enum machine_slots slots;
 	bool with_cpuid, with_irqchip, lazy_slots;
+	const char *template_on;
+	bool with_rng;
+	bool is_linux; /* entry is filled in, rather than image */
 	struct image image;
+	struct linux_entry entry;
 	bool loaded;
 
 	struct guest_ram *ram; /* in frozen */
@@ -49,6 +55,7 @@ struct machine {
 	struct vcpu *vcpus; /* owned; frozen.vcpu_count of them */
 	struct stub_port stub;
 	struct portbus ports;
+	struct devices devices;
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* progress moved; on CLOCK_MONOTONIC */
@@ -63,11 +70,17 @@ struct machine {
 	struct machine_frozen frozen;
 };
 
+/* machine_vcpu.c: the guest has marked its template point: stop there. With the lock held. */
+void machine_reached_template(struct machine *machine);
+
 /* machine_vcpu.c: the loop of one vCPU, from its thread; returns when it is to stop. */
 void vcpu_loop(struct vcpu *vcpu);
 
 /* machine_threads.c: make all vCPU threads from index first on; they wait for the start. */
 int threads_start(struct machine *machine, unsigned int first, struct error *error);
+
+/* machine_threads.c: what a new thread does first: wait for the start, or for the end. */
+void threads_wait(struct machine *machine);
 
 /* machine_threads.c: let waiting threads run. */
 void threads_release(struct machine *machine);

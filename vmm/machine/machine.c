@@ -88,9 +88,12 @@ int machine_new(const struct kvm_host *host, const struct machine_config *config
 	machine->slots = config->slots;
 	machine->with_cpuid = config->force_cpuid;
 	machine->with_irqchip = config->force_irqchip;
+	machine->with_rng = config->rng;
+	machine->template_on = config->template_on;
 	machine->vm.fd = -1;
 	machine->ram = &machine->frozen.ram;
 	machine->ram->fd = -1;
+	devices_init(&machine->devices, machine);
 	machine->frozen.vcpu_count = config->vcpus;
 	machine->frozen.vcpus = calloc(config->vcpus, sizeof(*machine->frozen.vcpus));
 	machine->vcpus = calloc(config->vcpus, sizeof(*machine->vcpus));
@@ -129,6 +132,7 @@ void machine_free(struct machine *machine)
 	if (machine->vcpus)
 		threads_join(machine);
 	machine_close_kvm(machine);
+	devices_unbind(&machine->devices);
 	for (unsigned int i = 0; machine->frozen.vcpus && i < machine->frozen.vcpu_count; i++) {
 		vcpu_state_done(&machine->frozen.vcpus[i].state);
 		vcpu_plan_done(&machine->frozen.vcpus[i].plan);
@@ -153,6 +157,8 @@ int machine_load(struct machine *machine, const char *path, const char *args, st
 		return rc;
 	machine->with_cpuid |= machine->image.needs & FORKVM_NEED_CPUID;
 	machine->with_irqchip |= machine->image.needs & FORKVM_NEED_IRQCHIP;
+	if (machine->with_rng)
+		devices_add_rng(&machine->devices);
 	machine->loaded = true;
 	return 0;
 }
@@ -160,9 +166,33 @@ int machine_load(struct machine *machine, const char *path, const char *args, st
 int machine_load_linux(struct machine *machine, const struct machine_linux *guest,
 		       struct error *error)
 {
-	(void)machine;
-	(void)guest;
-	return error_set(error, ENOSYS, "Linux guests are not built in yet");
+	const struct linux_boot boot = {
+		.kernel = guest->kernel,
+		.initrd = guest->initrd,
+		.cmdline = guest->cmdline,
+	};
+	struct linux_platform platform = {
+		.vcpus = machine->frozen.vcpu_count,
+		.serial = true,
+		.vmgenid = true,
+	};
+	int rc;
+
+	if (machine->with_rng)
+		devices_add_rng(&machine->devices);
+	platform.virtio_slots = devices_slots(&machine->devices);
+	rc = linux_load(&boot, &platform, machine->ram, &machine->entry, error);
+	if (rc < 0)
+		return rc;
+	/* After the boot structures, among which the generation id lies. */
+	rc = devices_add_pc(&machine->devices, &machine->ports, machine->template_on, error);
+	if (rc < 0)
+		return rc;
+	machine->with_cpuid = true;
+	machine->with_irqchip = true;
+	machine->is_linux = true;
+	machine->loaded = true;
+	return 0;
 }
 
 int machine_open_vm(struct machine *machine, struct kvm_vm *vm, struct error *error)
@@ -170,7 +200,7 @@ int machine_open_vm(struct machine *machine, struct kvm_vm *vm, struct error *er
 	int rc = kvm_vm_init(vm, machine->host, error);
 
 	if (rc == 0 && machine->with_irqchip) {
-		rc = kvm_vm_add_irqchip(vm, error);
+		rc = kvm_vm_add_irqchip(vm, !machine->is_linux, error);
 		if (rc < 0)
 			kvm_vm_done(vm);
 	}
@@ -224,7 +254,7 @@ size_t machine_request_capacity(const struct machine *machine)
 
 unsigned int machine_extra_threads(const struct machine *machine)
 {
-	return machine->frozen.vcpu_count - 1;
+	return machine->frozen.vcpu_count - 1 + devices_need_thread(&machine->devices);
 }
 
 const char *machine_end_name(enum machine_end_reason reason)

@@ -62,7 +62,7 @@ struct machine_linux {
 #define MACHINE_KICK_SIGNAL SIGUSR1
 
 #define MACHINE_RAM_MIN	    (2ull << 20)
-#define MACHINE_PATTERN_MAX 255u /* bytes of template_on */
+#define MACHINE_PATTERN_MAX 255u /* bytes of template_on, at least 1 */
 #define MACHINE_RAM_MAX	    (128ull << 30)
 #define MACHINE_VCPUS_MAX   64u
 

@@ -27,6 +27,16 @@ static int take_kick_signal(struct error *error)
 	return 0;
 }
 
+/* The first instruction of a vCPU. With LAPICs the secondary ones wait for the first's signal. */
+static int enter(struct machine *machine, const struct kvm_vcpu *vcpu, struct error *error)
+{
+	if (machine->is_linux)
+		return linux_enter(vcpu, &machine->entry, error);
+	if (vcpu->index > 0 && machine->with_irqchip)
+		return 0;
+	return longmode_enter(vcpu, machine->host, &machine->image, machine->with_cpuid, error);
+}
+
 static int make_vm(struct machine *machine, struct error *error)
 {
 	struct extents all = {0};
@@ -41,11 +51,11 @@ static int make_vm(struct machine *machine, struct error *error)
 		struct kvm_vcpu *vcpu = &machine->vcpus[i].kvm;
 
 		rc = machine_open_vcpu(machine, &machine->vm, vcpu, i, error);
-		/* With LAPICs the secondary ones wait for the first to start them. */
-		if (rc == 0 && (i == 0 || !machine->with_irqchip))
-			rc = longmode_enter(vcpu, machine->host, &machine->image,
-					    machine->with_cpuid, error);
+		if (rc == 0)
+			rc = enter(machine, vcpu, error);
 	}
+	if (rc == 0)
+		rc = devices_bind(&machine->devices, &machine->vm, error);
 	return rc;
 }
 
@@ -108,10 +118,14 @@ int machine_start(struct machine *machine, const struct machine_sink *sink, stru
 	if (rc == 0)
 		rc = threads_start(machine, 0, error);
 	if (rc == 0)
-		threads_release(machine);
-	else
+		rc = devices_start(&machine->devices, error);
+	if (rc < 0) {
 		threads_join(machine);
-	return rc;
+		return rc;
+	}
+	devices_attach(&machine->devices);
+	threads_release(machine);
+	return 0;
 }
 
 enum machine_standing machine_get_standing(struct machine *machine, struct machine_end *ret_end)

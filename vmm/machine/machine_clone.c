@@ -4,6 +4,8 @@
  * clone_storm measures.
  */
 #include <errno.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
 
 #include "vmm/base/util.h"
 #include "vmm/machine/internal.h"
@@ -12,6 +14,18 @@
 static void mark(struct machine *machine, enum machine_stage stage)
 {
 	machine->stages->at_ns[stage] = now_ns();
+}
+
+/*
+ * A guest's watchdog may look at the clock before it has run again for as long as it wants to see:
+ * kvmclock's "guest stopped" flag keeps it from reporting a lockup (api.rst, KVM_KVMCLOCK_CTRL). A
+ * vCPU that does not use kvmclock refuses, and needs none.
+ */
+static void tell_of_pause(const struct machine *machine)
+{
+	for (unsigned int i = 0; machine->host->has_kvmclock_ctrl && i < machine->frozen.vcpu_count;
+	     i++)
+		(void)ioctl(machine->vcpus[i].kvm.fd, KVM_KVMCLOCK_CTRL);
 }
 
 static int restore(struct machine *machine, struct error *error)
@@ -28,6 +42,8 @@ static int restore(struct machine *machine, struct error *error)
 	for (unsigned int i = 0; rc == 0 && i < frozen->vcpu_count; i++)
 		rc = vcpu_plan_apply(&frozen->vcpus[i].plan, &frozen->vcpus[i].state,
 				     &machine->vcpus[i].kvm, &machine->vm, machine->host, error);
+	if (rc == 0 && machine->is_linux)
+		tell_of_pause(machine);
 	return rc;
 }
 
@@ -53,11 +69,17 @@ int machine_thaw(struct machine *machine, const struct forkvm_identity *identity
 	mark(machine, MACHINE_STAGE_VCPUS);
 	if (rc == 0)
 		rc = restore(machine, error);
+	if (rc == 0)
+		rc = devices_bind(&machine->devices, &machine->vm, error);
 	/* Before the first instruction, so that the guest never sees itself as its template. */
 	if (rc == 0)
 		rc = stub_port_deliver(&machine->stub, identity, request, request_len, error);
 	if (rc == 0)
+		rc = devices_revive(&machine->devices, identity, error);
+	if (rc == 0)
 		rc = threads_start(machine, 1, error);
+	if (rc == 0)
+		rc = devices_start(&machine->devices, error);
 	mark(machine, MACHINE_STAGE_STATE);
 	return rc;
 }
@@ -68,6 +90,7 @@ void machine_run(struct machine *machine, const struct machine_sink *sink,
 	machine->stub.sink = sink;
 	machine->vcpus[0].thread.id = pthread_self(); /* whom a kick from another vCPU must reach */
 	machine->vcpus[0].thread.exists = machine->frozen.vcpu_count > 1;
+	devices_attach(&machine->devices);
 	mark(machine, MACHINE_STAGE_RUN);
 	threads_release(machine);
 	vcpu_loop(&machine->vcpus[0]);
@@ -77,4 +100,6 @@ void machine_run(struct machine *machine, const struct machine_sink *sink,
 		pthread_cond_wait(&machine->changed, &machine->lock);
 	*ret_end = machine->end;
 	pthread_mutex_unlock(&machine->lock);
+	/* Nothing may use the sink when this has returned. */
+	devices_join(&machine->devices);
 }

@@ -112,8 +112,11 @@ int machine_freeze(struct machine *machine, struct error *error)
 
 	if (machine->progress != PROGRESS_TEMPLATE || machine->is_frozen)
 		return error_set(error, EINVAL, "the machine is not at its template point");
-	rc = capture(machine, error);
+	rc = devices_quiesce(&machine->devices, &machine->vm, error);
+	if (rc == 0)
+		rc = capture(machine, error);
 	machine_close_kvm(machine);
+	devices_unbind(&machine->devices);
 	if (rc == 0)
 		rc = rehearse(machine, error);
 	if (rc == 0)

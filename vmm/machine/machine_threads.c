@@ -9,15 +9,19 @@
 #include "vmm/base/util.h"
 #include "vmm/machine/internal.h"
 
-static void *thread_main(void *argument)
+void threads_wait(struct machine *machine)
 {
-	struct vcpu *vcpu = argument;
-	struct machine *machine = vcpu->machine;
-
 	pthread_mutex_lock(&machine->lock);
 	while (machine->progress == PROGRESS_WAITING && !atomic_load(&machine->stop))
 		pthread_cond_wait(&machine->changed, &machine->lock);
 	pthread_mutex_unlock(&machine->lock);
+}
+
+static void *thread_main(void *argument)
+{
+	struct vcpu *vcpu = argument;
+
+	threads_wait(vcpu->machine);
 	vcpu_loop(vcpu);
 	return NULL;
 }
@@ -65,5 +69,6 @@ void threads_join(struct machine *machine)
 	pthread_mutex_unlock(&machine->lock);
 	for (unsigned int i = 0; i < machine->frozen.vcpu_count; i++)
 		thread_join(&machine->vcpus[i].thread);
+	devices_join(&machine->devices);
 	atomic_store(&machine->stop, false);
 }

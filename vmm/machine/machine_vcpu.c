@@ -31,6 +31,12 @@ static void move_to(struct machine *machine, enum machine_progress progress)
 		sink->progress(sink->ctx);
 }
 
+void machine_reached_template(struct machine *machine)
+{
+	if (machine->progress == PROGRESS_RUNNING)
+		move_to(machine, PROGRESS_TEMPLATE);
+}
+
 /* Take the first end of a VM and stop all its vCPUs. With the lock held. */
 static void set_end(struct machine *machine, enum machine_end_reason reason, uint32_t status,
 		    const struct error *error)
@@ -72,15 +78,25 @@ __attribute__((format(printf, 2, 3))) static enum verdict guest_error(struct vcp
 	return end_with(vcpu, MACHINE_END_GUEST_ERROR, &error);
 }
 
-/* A device said PORT_STOP: the doorbell device knows why. */
-static enum verdict doorbell_stop(struct vcpu *vcpu)
+static enum verdict power_stop(struct vcpu *vcpu, bool is_reset)
+{
+	struct error error;
+
+	error_set(&error, ESHUTDOWN, "the guest asked for %s", is_reset ? "a reset" : "power-off");
+	return end_with(vcpu, MACHINE_END_SHUTDOWN, &error);
+}
+
+/* A device said PORT_STOP: a power switch, or the doorbell device, knows why. */
+static enum verdict device_stop(struct vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
 	const struct stub_port *stub = &machine->stub;
 	struct error error;
 
+	if (machine->devices.power != POWER_NONE)
+		return power_stop(vcpu, machine->devices.power == POWER_RESET);
 	if (stub->phase == STUB_TEMPLATE) {
-		move_to(machine, PROGRESS_TEMPLATE);
+		machine_reached_template(machine);
 	} else if (stub->sink_error) {
 		error_set_errno(&error, -stub->sink_error, "deliver what the guest sent");
 		end_with(vcpu, MACHINE_END_HOST_ERROR, &error);
@@ -108,7 +124,7 @@ static enum verdict on_io(struct vcpu *vcpu)
 		machine->stages->at_ns[MACHINE_STAGE_READY] = machine->stub.first_ready_ns;
 	if (rc < 0)
 		return guest_error(vcpu, "%s", error.text);
-	return rc == PORT_STOP ? doorbell_stop(vcpu) : RUN_ON;
+	return rc == PORT_STOP ? device_stop(vcpu) : RUN_ON;
 }
 
 /* Register what a vCPU needs, and have KVM's own structures there found again. */
@@ -128,19 +144,41 @@ static int fill_hole(struct vcpu *vcpu, gpa_t gpa, bool all, struct error *error
 	return rc;
 }
 
-/* An access to an address without a memslot: a hole in RAM, or nothing at all. */
+/*
+ * An access to an address that is no RAM: a device's, or nobody's. A stub has no business there; on
+ * a PC it reads all ones, and kernels look at such places to learn what there is.
+ */
+static enum verdict on_device(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->kvm.run;
+	struct machine *machine = vcpu->machine;
+	uint32_t length = run->mmio.len;
+	struct error error;
+	int rc = mmiobus_access(&machine->devices.mmio, run->mmio.phys_addr, run->mmio.is_write,
+				run->mmio.data, length, &error);
+
+	if (rc < 0)
+		return guest_error(vcpu, "%s", error.text);
+	if (rc == 0 && !machine->devices.pc)
+		return guest_error(vcpu, "%s of %u bytes at %#llx, where nothing is",
+				   run->mmio.is_write ? "write" : "read", length,
+				   (unsigned long long)run->mmio.phys_addr);
+	if (rc == 0 && !run->mmio.is_write)
+		memset(run->mmio.data, 0xff, length);
+	return RUN_ON;
+}
+
+/* An access to an address without a memslot: a hole in RAM, or no RAM at all. */
 static enum verdict on_mmio(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->kvm.run;
-	uint32_t length = run->mmio.len;
+	uint32_t length = (uint32_t)min_u64(run->mmio.len, sizeof(run->mmio.data));
 	struct error error;
 	void *at = guest_ram_at(vcpu->machine->ram, run->mmio.phys_addr, length);
 	int rc;
 
-	if (!at || length > sizeof(run->mmio.data))
-		return guest_error(vcpu, "%s of %u bytes at %#llx, where nothing is",
-				   run->mmio.is_write ? "write" : "read", length,
-				   (unsigned long long)run->mmio.phys_addr);
+	if (!at)
+		return on_device(vcpu);
 	rc = fill_hole(vcpu, run->mmio.phys_addr, false, &error);
 	if (rc < 0)
 		return end_with(vcpu, MACHINE_END_HOST_ERROR, &error);
@@ -208,15 +246,10 @@ static enum verdict on_halt(struct vcpu *vcpu)
 
 static enum verdict on_system_event(struct vcpu *vcpu)
 {
-	struct error error;
-
 	switch (vcpu->kvm.run->system_event.type) {
 	case KVM_SYSTEM_EVENT_SHUTDOWN:
 	case KVM_SYSTEM_EVENT_RESET:
-		error_set(&error, ESHUTDOWN, "the guest asked for %s",
-			  vcpu->kvm.run->system_event.type == KVM_SYSTEM_EVENT_RESET ? "a reset"
-										     : "power-off");
-		return end_with(vcpu, MACHINE_END_SHUTDOWN, &error);
+		return power_stop(vcpu, vcpu->kvm.run->system_event.type == KVM_SYSTEM_EVENT_RESET);
 	default:
 		return guest_error(vcpu, "system event %u", vcpu->kvm.run->system_event.type);
 	}

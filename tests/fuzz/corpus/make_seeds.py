@@ -72,6 +72,87 @@ def elf_seeds():
     }
 
 
+def xen_note(entry=LOAD + 16, kind=18, size=8):
+    return struct.pack("<III", 4, size, kind) + b"Xen\0" + struct.pack("<Q", entry)[:size]
+
+
+def vmlinux_seeds():
+    text = b"\x90" * 32
+    two = 64 + 2 * 56
+
+    def kernel(notes, **of_file):
+        return elf([load(two, file=32), note(two + 32, len(notes))], data=text + notes, **of_file)
+
+    return {
+        "good": kernel(xen_note()),
+        "entry-32": kernel(xen_note(size=4)),
+        "entry-odd-size": kernel(xen_note(size=5) + b"\0\0\0"),
+        "entry-outside": kernel(xen_note(entry=2**40)),
+        "entry-in-high-ram": kernel(xen_note(entry=2**32)),
+        "behind-another": kernel(xen_note(kind=6) + xen_note()),
+        "twice": kernel(xen_note(entry=2**63) + xen_note()),
+        "with-a-stubs": kernel(forkvm_note() + xen_note()),
+        "no-note": elf([load(64 + 56)], data=text),
+        "truncated": kernel(xen_note())[:-1],
+        "relocatable": kernel(xen_note(), kind=ET_DYN),
+    }
+
+
+# Documentation/arch/x86/boot.rst of Linux, "The Real-Mode Kernel Header": (offset, format) by name.
+SETUP_HEADER = {
+    "setup_sects": (0x1f1, "B"), "syssize": (0x1f4, "I"), "boot_flag": (0x1fe, "H"),
+    "jump": (0x200, "H"), "header": (0x202, "4s"), "version": (0x206, "H"),
+    "loadflags": (0x211, "B"), "initrd_addr_max": (0x22c, "I"), "kernel_alignment": (0x230, "I"),
+    "relocatable_kernel": (0x234, "B"), "xloadflags": (0x236, "H"), "cmdline_size": (0x238, "I"),
+    "pref_address": (0x258, "Q"), "init_size": (0x260, "I"),
+}
+GOOD_HEADER = {
+    "setup_sects": 1, "syssize": 64, "boot_flag": 0xaa55, "jump": 0x6aeb, "header": b"HdrS",
+    "version": 0x20f, "loadflags": 1, "initrd_addr_max": 0x7fffffff, "kernel_alignment": 0x200000,
+    "relocatable_kernel": 1, "xloadflags": 3, "cmdline_size": 2047, "pref_address": 0x1000000,
+    "init_size": 0x100000,
+}
+
+
+def bzimage(payload=1024, **changed):
+    data = bytearray(1024) + b"\x90" * payload
+    for name, value in {**GOOD_HEADER, **changed}.items():
+        offset, form = SETUP_HEADER[name]
+        struct.pack_into("<" + form, data, offset, value)
+    return bytes(data)
+
+
+def bzimage_seeds():
+    return {
+        "good": bzimage(),
+        "truncated": bzimage()[:-1],
+        "truncated-setup": bzimage()[:1000],
+        "truncated-header": bzimage()[:0x230],
+        "empty": b"",
+        "signed": bzimage(payload=1500),
+        "low": bzimage(pref_address=0x200000),
+        "fixed": bzimage(relocatable_kernel=0, pref_address=0x123000),
+        "fixed-nowhere": bzimage(relocatable_kernel=0, pref_address=0x1000),
+        "pref-wraps": bzimage(pref_address=2**64 - 1),
+        "large": bzimage(init_size=2**32 - 1),
+        "tiny": bzimage(init_size=1),
+        "alignment": bzimage(kernel_alignment=0x3000),
+        "alignment-large": bzimage(kernel_alignment=2**31),
+        "four-sectors": bzimage(payload=3072, setup_sects=0),
+        "no-payload": bzimage(syssize=0),
+        "syssize-large": bzimage(syssize=2**32 - 1),
+        "short-header": bzimage(jump=0x62eb),
+        "shortest-header": bzimage(jump=0x00eb),
+        "old": bzimage(version=0x204),
+        "bits-32": bzimage(xloadflags=0),
+        "zimage": bzimage(loadflags=0),
+        "initrd-low": bzimage(xloadflags=1, initrd_addr_max=0),
+        "gzip": b"\x1f\x8b\x08" + bytes(61),
+        "zboot": b"MZ\0\0zimg" + bytes(56),
+        "arm64": b"MZ" + bytes(54) + b"ARM\x64" + bytes(4),
+    }
+
+
 # Steps of doorbells.c. BOOTED with the value MAILBOX: bit 5 of the access's first byte.
 BOOTED, TEMPLATE, READY, PARK, DONE, CONSOLE = range(0, 24, 4)
 GOOD = b"\x01" + struct.pack("<III", 0x20000, 0x40000, 0x60000) + b"\x00\x01\x00" * 2 + b"\x00\x01"
@@ -116,6 +197,80 @@ def doorbell_seeds():
     }
 
 
+# Steps of virtqueue.c. A start's byte: features from bit 28 up (2 bits), log2 of the queue's size.
+INDIRECT, EVENT_IDX = 1, 2
+F_NEXT, F_WRITE, F_INDIRECT = 1, 2, 4
+ALL = b"\xfc"  # how a notification is handled: everything is completed at once
+NOTIFY, FORK = b"\x04", b"\x07"
+
+
+def start(features=0, log_size=3, more=0):
+    return bytes([0, features | log_size << 2 | more])
+
+
+def desc(index, addr, length, flags=0, follow=0, table=0):
+    return bytes([2, index | table]) + struct.pack("<I", addr)[:3] + \
+        struct.pack("<HBB", length, flags, follow)
+
+
+def offer(*heads, log_size=3):
+    return bytes([3, len(heads) | log_size << 3, *heads])
+
+
+def index(value):
+    return b"\x03\x40" + struct.pack("<H", value)
+
+
+def register(offset, value):
+    return bytes([6, 1, offset]) + struct.pack("<I", value)
+
+
+def virtqueue_seeds():
+    one = desc(0, 0x10000, 64, F_WRITE)
+    both = desc(0, 0x10000, 16, F_NEXT, 1) + desc(1, 0x11000, 512, F_NEXT | F_WRITE, 2) + \
+        desc(2, 0x12000, 1, F_WRITE)
+    table = desc(0, 0x10000, 16, F_NEXT, 1, 0x80) + desc(1, 0x11000, 16, F_WRITE, 0, 0x80)
+    three = one + desc(1, 0x11000, 64, F_WRITE) + desc(2, 0x12000, 64, F_WRITE)
+    far = bytes([2, 0, 0, 0, 0, 4, 0, 0x82, 0]) + struct.pack("<Q", 0xffff)
+    long = bytes([2, 0, 0, 0, 1, 0xff, 0xff, 0x42, 0, 0xff, 0xff])
+    return {
+        "good": start() + both + offer(0) + NOTIFY + ALL,
+        "event-index": start(EVENT_IDX) + three + offer(0, 1, 2) + NOTIFY + ALL
+                       + b"\x01\x14\x20\x02\x03\x00" + offer(0) + NOTIFY + ALL,
+        "indirect": start(INDIRECT) + table + desc(0, 0x8008, 32, F_INDIRECT) + offer(0)
+                    + NOTIFY + ALL,
+        "indirect-not-negotiated": start() + table + desc(0, 0x8008, 32, F_INDIRECT) + offer(0)
+                                   + NOTIFY + ALL,
+        "indirect-in-indirect": start(INDIRECT) + desc(0, 0x8008, 16, F_INDIRECT, 0, 0x80)
+                                + desc(0, 0x8008, 16, F_INDIRECT) + offer(0) + NOTIFY + ALL,
+        "in-flight": start() + three + offer(0, 1, 2) + NOTIFY + b"\x00" + b"\x15" + b"\x25"
+                     + offer(2) + NOTIFY + ALL,
+        "fork": start(EVENT_IDX) + three + offer(0, 1) + NOTIFY + b"\x00" + offer(2) + FORK,
+        "offered-twice": start() + one + offer(0, 0) + NOTIFY + ALL,
+        "loop": start() + desc(0, 0x10000, 1, F_NEXT, 0) + offer(0) + NOTIFY + ALL,
+        "head-outside": start() + offer(200) + NOTIFY + ALL,
+        "next-outside": start() + desc(0, 0x10000, 1, F_NEXT, 8) + offer(0) + NOTIFY + ALL,
+        "no-bytes": start() + desc(0, 0x10000, 0) + offer(0) + NOTIFY + ALL,
+        "order": start() + desc(0, 0x10000, 1, F_NEXT | F_WRITE, 1) + desc(1, 0x10000, 1)
+                 + offer(0) + NOTIFY + ALL,
+        "far": start() + far + offer(0) + NOTIFY + ALL,
+        "long": start() + long + offer(0) + NOTIFY + ALL,
+        "too-many-segments": start() + desc(0, 0x10000, 1, F_NEXT, 1)
+                             + desc(1, 0x10000, 1, F_NEXT, 2) + desc(2, 0x10000, 1, F_NEXT, 3)
+                             + desc(3, 0x10000, 1) + offer(0) + NOTIFY + b"\x02",
+        "index-jumps": start() + index(9) + NOTIFY + ALL,
+        "index-back": start() + one + offer(0) + NOTIFY + ALL + index(0) + NOTIFY + ALL,
+        "reset-in-flight": start() + one + offer(0) + NOTIFY + b"\x00" + register(0x70, 0)
+                           + start() + offer(0) + NOTIFY + ALL,
+        "stop-in-flight": start() + one + offer(0) + NOTIFY + b"\x00" + register(0x44, 0)
+                          + b"\x15" + register(0x44, 1) + NOTIFY + ALL,
+        "both-queues": start() + start(0, 3, 0xc0) + one + offer(0) + b"\x0c" + ALL,
+        "too-large": start(0, 7), "layout": start(0, 3, 0x20) + register(0x44, 0)
+        + register(0x80, 8) + register(0x44, 1),
+        "config": b"\x06\x03\x00" + b"\x06\x23\x02\x41" + b"\x06\x3e\x00",
+    }
+
+
 def request_seeds():
     return {
         "hello": b'{"op":"hello","protocol":1}\n',
@@ -140,8 +295,52 @@ def request_seeds():
     }
 
 
+# Registers of a 16550A.
+DATA, IER, FCR, LCR, MCR, LSR, MSR = range(7)
+# What the backend does with a write; what is typed when there is space again.
+ALL, REFUSE, FAIL = b"\x00", b"\x80", b"\xff"
+NOTHING = b"\x00"
+
+
+def port_out(reg, *values):
+    """One OUT, or a string of them."""
+    how = bytes([reg]) if len(values) == 1 else bytes([reg | 0x80, len(values)])
+    return b"\x06" + how + bytes(values)
+
+
+def port_in(reg):
+    return b"\x04" + bytes([reg])
+
+
+def serial_seeds():
+    typed, ready, interrupt, clone, no_backend = b"\x00\x05", b"\x01", b"\x02", b"\x0b", b"\x03"
+    fifos = port_out(FCR, 0x87) + NOTHING
+    enabled = fifos + port_out(IER, 15)
+    blocked = enabled + port_out(DATA, *b"abc") + REFUSE
+    return {
+        "print": port_out(DATA, 65) + ALL + fifos + port_out(DATA, *b"hello, world\r\n") + ALL,
+        "type": enabled + typed + (interrupt + NOTHING) * 6,
+        "priorities": enabled + port_out(MCR, 0x1f) + port_out(DATA, *b"0123456789abcde") * 2
+                      + interrupt * 9,
+        "blocked": blocked + port_out(DATA, *b"0123456789abcde") + ready + b"\x83" + REFUSE
+                   + ready + ALL + interrupt,
+        "fails": enabled + port_out(DATA, *b"abc") + b"\x81" + FAIL + port_out(DATA, 65),
+        "clone": blocked + clone + ALL + interrupt + port_out(DATA, 65) + ALL,
+        "clone-without": blocked + no_backend + interrupt + port_out(DATA, 65),
+        "blocked-loopback": blocked + port_out(MCR, 0x10) + port_in(DATA) + port_out(DATA, 65)
+                            + port_out(MCR, 0) + NOTHING,
+        "blocked-clear": blocked + port_out(FCR, 5) + port_out(FCR, 0) + port_out(DATA, 65) + ready,
+        "divisor": port_out(LCR, 0x83) + port_out(DATA, 1, 2) + port_out(IER, 0) + port_in(DATA)
+                   + interrupt + port_out(LCR, 3),
+        "wide": b"\x06\x18A\x0f\x07\x03" + ALL + b"\x04\x1f" + b"\x06\x97\x02AAAABBBB"
+                + b"\x04\x90\x03" + port_in(LSR) + port_in(MSR),
+    }
+
+
 def main():
-    seeds = {"elf": elf_seeds(), "doorbells": doorbell_seeds(), "request": request_seeds()}
+    seeds = {"bzimage": bzimage_seeds(), "doorbells": doorbell_seeds(), "elf": elf_seeds(),
+             "request": request_seeds(), "serial": serial_seeds(),
+             "virtqueue": virtqueue_seeds(), "vmlinux": vmlinux_seeds()}
     for target, inputs in seeds.items():
         folder = os.path.join(HERE, target)
         os.makedirs(folder, exist_ok=True)

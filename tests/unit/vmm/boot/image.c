@@ -47,7 +47,7 @@ Test(image, reads_a_file_whole)
 	size_t size = 0;
 
 	helper_file(path, "", "some bytes", 10);
-	cr_assert_eq(image_read(path, &bytes, &size, &error), 0, "%s", error.text);
+	cr_assert_eq(image_read(path, IMAGE_SIZE_MAX, &bytes, &size, &error), 0, "%s", error.text);
 	cr_assert_eq(size, 10);
 	cr_assert_eq(memcmp(bytes, "some bytes", 10), 0);
 	free(bytes);

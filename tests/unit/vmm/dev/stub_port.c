@@ -302,14 +302,33 @@ Test(stub_port, only_the_order_of_the_abi)
 	}
 }
 
-Test(stub_port, deliver_wants_a_guest_at_its_template_point)
+Test(stub_port, a_request_is_delivered_once)
 {
-	cr_assert_eq(stub_port_deliver(&port, &identity, "", 0, &error), -EPROTO);
-	boot();
-	cr_assert_eq(stub_port_deliver(&port, &identity, "", 0, &error), -EPROTO);
-	expect(FORKVM_PORT_TEMPLATE, 0, PORT_STOP);
+	boot_to_template();
 	deliver("");
-	cr_assert_eq(stub_port_deliver(&port, &identity, "", 0, &error), -EPROTO, "twice");
+	cr_assert_eq(stub_port_deliver(&port, &identity, "", 0, &error), -EPROTO);
+}
+
+Test(stub_port, a_guest_frozen_before_its_mark_is_served_when_it_gets_there)
+{
+	cr_assert_eq(stub_port_deliver(&port, &identity, "x", 1, &error), -EMSGSIZE, "no mailbox");
+	boot();
+	cr_assert_eq(stub_port_deliver(&port, &identity, "later", 5, &error), 0);
+	cr_assert_eq(mailbox()->is_clone, 0);
+	expect(FORKVM_PORT_TEMPLATE, 0, PORT_CONTINUE);
+	cr_assert_eq(port.phase, STUB_SERVING);
+	cr_assert_eq(mailbox()->is_clone, 1);
+	cr_assert_eq(mailbox()->request_len, 5);
+	cr_assert_eq(mailbox()->identity.clone_id, identity.clone_id);
+}
+
+Test(stub_port, the_hosts_time_of_day)
+{
+	uint64_t before = clock_ns(CLOCK_REALTIME);
+
+	boot();
+	expect(FORKVM_PORT_CLOCK, 0, PORT_CONTINUE);
+	cr_assert_geq(mailbox()->identity.wall_clock_ns, before);
 }
 
 Test(stub_port, a_failing_sink_ends_the_vm_as_a_host_error)

@@ -124,13 +124,13 @@ Test(vm, interrupt_controllers_come_before_vcpus_and_once)
 	struct kvm_vcpu vcpu;
 	struct kvm_vm other;
 
-	cr_assert_eq(kvm_vm_add_irqchip(&vm, &error), 0, "%s", error.text);
+	cr_assert_eq(kvm_vm_add_irqchip(&vm, true, &error), 0, "%s", error.text);
 	cr_assert(vm.irqchip);
-	cr_assert_eq(kvm_vm_add_irqchip(&vm, &error), -EEXIST);
+	cr_assert_eq(kvm_vm_add_irqchip(&vm, true, &error), -EEXIST);
 
 	cr_assert_eq(kvm_vm_init(&other, host, &error), 0, "%s", error.text);
 	cr_assert_eq(kvm_vcpu_init(&vcpu, &other, host, 0, &error), 0, "%s", error.text);
-	cr_assert_lt(kvm_vm_add_irqchip(&other, &error), 0);
+	cr_assert_lt(kvm_vm_add_irqchip(&other, true, &error), 0);
 	cr_assert_not_null(strstr(error.text, "KVM_CREATE_IRQCHIP"), "%s", error.text);
 	cr_assert_not(other.irqchip);
 	kvm_vcpu_done(&vcpu);

@@ -17,7 +17,7 @@ static struct kvm_vm make_vm(const struct kvm_host *host, bool irqchip)
 
 	cr_assert_eq(kvm_vm_init(&vm, host, &error), 0, "%s", error.text);
 	if (irqchip)
-		cr_assert_eq(kvm_vm_add_irqchip(&vm, &error), 0, "%s", error.text);
+		cr_assert_eq(kvm_vm_add_irqchip(&vm, true, &error), 0, "%s", error.text);
 	return vm;
 }
 

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The devices of a machine: see devices.h.
+ */
+#include "vmm/machine/devices.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "vmm/base/cleanup.h"
+#include "vmm/base/util.h"
+#include "vmm/kvm/irq.h"
+#include "vmm/machine/internal.h"
+
+#define VIRTIO_QUEUE_NOTIFY 0x50u /* VIRTIO 1.2, 4.2.2: the register that ioeventfds stand for */
+
+void devices_init(struct devices *devices, struct machine *machine)
+{
+	devices->machine = machine;
+	devices->poller.wake_fd = -1;
+	lines_init(&devices->lines);
+	for (size_t i = 0; i < ARRAY_SIZE(devices->slots); i++)
+		for (size_t j = 0; j < VIRTIO_QUEUES_MAX; j++)
+			devices->slots[i].notify_fds[j] = -1;
+}
+
+static void complain(void *ctx, const char *name, const struct error *error)
+{
+	struct devices *devices = ctx;
+	const struct machine_sink *sink = devices->machine->stub.sink;
+	struct error text;
+
+	if (!sink || !sink->complain)
+		return;
+	error_set(&text, EIO, "device %s: %s", name, error->text);
+	sink->complain(sink->ctx, text.text);
+}
+
+static void add_virtio(struct devices *devices, unsigned int index, struct virtio_device *device)
+{
+	struct virtio_slot *slot = &devices->slots[index];
+	struct irq_line irq = lines_take(&devices->lines, GSI_VIRTIO + index);
+	struct virtio_log log = {.error = complain, .ctx = devices};
+
+	assert(!slot->present);
+	slot->present = true;
+	for (uint32_t i = 0; i < VIRTIO_QUEUES_MAX; i++)
+		slot->targets[i] = (struct notify_target){.slot = slot, .queue = i};
+	virtio_mmio_init(&slot->mmio, device, devices->machine->ram, &irq, &log);
+	mmiobus_add(&devices->mmio, GPA_VIRTIO_MMIO + index * (uint64_t)VIRTIO_MMIO_BYTES,
+		    VIRTIO_MMIO_BYTES, virtio_mmio_access, &slot->mmio);
+}
+
+void devices_add_rng(struct devices *devices)
+{
+	virtio_rng_init(&devices->rng);
+	add_virtio(devices, 0, &devices->rng.device);
+}
+
+/* The template, too, has a generation id of its own. Without entropy it is all zeros, once. */
+static void first_generation(struct devices *devices)
+{
+	uint8_t id[FORKVM_GENERATION_ID_SIZE] = {0};
+
+	(void)!getrandom(id, sizeof(id), GRND_NONBLOCK);
+	vmgenid_set(&devices->vmgenid, id);
+}
+
+int devices_add_pc(struct devices *devices, struct portbus *ports, const char *template_on,
+		   struct error *error)
+{
+	assert(!devices->pc);
+	devices->pc = true;
+	devices->template_on = template_on;
+	if (template_on && matcher_init(&devices->matcher, template_on, strlen(template_on)) < 0)
+		return error_set(error, EINVAL,
+				 "a text of %zu bytes cannot mark the template point: 1 to %d",
+				 strlen(template_on), MATCHER_PATTERN_MAX);
+	serial_port_init(devices, ports);
+	i8042_init(&devices->i8042, &devices->power);
+	portbus_add(ports, PORT_I8042_DATA, 1, i8042_access, &devices->i8042);
+	portbus_add(ports, PORT_I8042_COMMAND, 1, i8042_access, &devices->i8042);
+	acpi_pm_init(&devices->acpi_pm, &devices->power);
+	portbus_add(ports, PORT_ACPI, PORT_ACPI_COUNT, acpi_pm_access, &devices->acpi_pm);
+	vmgenid_init(&devices->vmgenid, devices->machine->ram);
+	devices->vmgenid.irq = lines_take(&devices->lines, GSI_ACPI_EVENT);
+	first_generation(devices);
+	return 0;
+}
+
+uint32_t devices_slots(const struct devices *devices)
+{
+	uint32_t slots = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(devices->slots); i++)
+		if (devices->slots[i].present)
+			slots |= 1u << i;
+	return slots;
+}
+
+bool devices_need_thread(const struct devices *devices)
+{
+	return devices->pc || devices_slots(devices);
+}
+
+static void on_notify(void *ctx, short revents)
+{
+	struct notify_target *target = ctx;
+	uint64_t count;
+
+	(void)revents;
+	if (read(target->slot->notify_fds[target->queue], &count, sizeof(count)) == sizeof(count))
+		virtio_mmio_notify(&target->slot->mmio, target->queue);
+}
+
+static int bind_slot(struct devices *devices, unsigned int index, const struct kvm_vm *vm,
+		     struct error *error)
+{
+	struct virtio_slot *slot = &devices->slots[index];
+	gpa_t gpa = GPA_VIRTIO_MMIO + index * (uint64_t)VIRTIO_MMIO_BYTES + VIRTIO_QUEUE_NOTIFY;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < slot->mmio.device->queue_count; i++) {
+		_cleanup_close_ int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+		if (fd < 0)
+			return error_set_errno(error, errno, "eventfd for virtio slot %u", index);
+		rc = kvm_ioeventfd_add(vm, fd, gpa, i, error);
+		if (rc < 0)
+			break;
+		slot->notify_fds[i] = fd_steal(&fd);
+		poller_add(&devices->poller, slot->notify_fds[i], POLLIN, on_notify,
+			   &slot->targets[i]);
+	}
+	return rc;
+}
+
+int devices_bind(struct devices *devices, const struct kvm_vm *vm, struct error *error)
+{
+	int rc;
+
+	if (!devices_need_thread(devices))
+		return 0;
+	rc = poller_init(&devices->poller);
+	if (rc < 0)
+		return error_set_errno(error, -rc, "eventfd for the devices' thread");
+	rc = lines_connect(&devices->lines, vm, error);
+	for (unsigned int i = 0; rc == 0 && i < ARRAY_SIZE(devices->slots); i++)
+		if (devices->slots[i].present)
+			rc = bind_slot(devices, i, vm, error);
+	return rc;
+}
+
+static void *thread_main(void *argument)
+{
+	struct devices *devices = argument;
+
+	threads_wait(devices->machine);
+	poller_run(&devices->poller, &devices->machine->lock);
+	return NULL;
+}
+
+int devices_start(struct devices *devices, struct error *error)
+{
+	int rc = 0;
+
+	if (devices_need_thread(devices))
+		rc = thread_start(&devices->thread, thread_main, devices, 0);
+	if (rc < 0)
+		return error_set_errno(error, -rc, "thread for the devices");
+	return 0;
+}
+
+void devices_attach(struct devices *devices)
+{
+	if (devices->pc)
+		serial_port_bind(devices);
+}
+
+void devices_join(struct devices *devices)
+{
+	if (!devices->thread.exists)
+		return;
+	pthread_mutex_lock(&devices->machine->lock);
+	poller_stop(&devices->poller);
+	pthread_mutex_unlock(&devices->machine->lock);
+	thread_join(&devices->thread);
+}
+
+/*
+ * How each kind of device gets through a fork, in the order in which it is done. `before` leaves
+ * nothing in flight; `child` tells the guest of its new life.
+ */
+static int virtio_before(struct devices *devices, const struct forkvm_identity *identity,
+			 struct error *error)
+{
+	int rc = 0;
+
+	(void)identity;
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(devices->slots); i++)
+		if (devices->slots[i].present)
+			rc = virtio_mmio_fork_before(&devices->slots[i].mmio, error);
+	return rc;
+}
+
+static int virtio_child(struct devices *devices, const struct forkvm_identity *identity,
+			struct error *error)
+{
+	int rc = 0;
+
+	(void)identity;
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(devices->slots); i++)
+		if (devices->slots[i].present)
+			rc = virtio_mmio_fork_child(&devices->slots[i].mmio, error);
+	return rc;
+}
+
+static int vmgenid_child(struct devices *devices, const struct forkvm_identity *identity,
+			 struct error *error)
+{
+	(void)error;
+	if (devices->pc) {
+		vmgenid_set(&devices->vmgenid, identity->generation_id);
+		vmgenid_notify(&devices->vmgenid);
+	}
+	return 0;
+}
+
+typedef int (*fork_hook)(struct devices *devices, const struct forkvm_identity *identity,
+			 struct error *error);
+
+static const struct {
+	const char *name;
+	fork_hook before; /* at the freeze, once        */
+	fork_hook child;  /* in each clone              */
+} hooks[] = {
+	/* The id first: whoever draws entropy in the clone may look at it. */
+	{"generation id", NULL, vmgenid_child},
+	{"virtio", virtio_before, virtio_child},
+};
+
+int devices_quiesce(struct devices *devices, const struct kvm_vm *vm, struct error *error)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(hooks); i++) {
+		if (!hooks[i].before)
+			continue;
+		rc = hooks[i].before(devices, NULL, error);
+		if (rc < 0)
+			error_prefix(error, "bring %s to rest", hooks[i].name);
+	}
+	if (rc == 0)
+		rc = lines_disconnect(&devices->lines, vm, error);
+	return rc;
+}
+
+int devices_revive(struct devices *devices, const struct forkvm_identity *identity,
+		   struct error *error)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(hooks); i++) {
+		if (!hooks[i].child)
+			continue;
+		rc = hooks[i].child(devices, identity, error);
+		if (rc < 0)
+			error_prefix(error, "revive %s", hooks[i].name);
+	}
+	lines_replay(&devices->lines);
+	return rc;
+}
+
+void devices_unbind(struct devices *devices)
+{
+	lines_close(&devices->lines);
+	for (size_t i = 0; i < ARRAY_SIZE(devices->slots); i++)
+		for (size_t j = 0; j < VIRTIO_QUEUES_MAX; j++)
+			fd_close(&devices->slots[i].notify_fds[j]);
+	poller_done(&devices->poller);
+	devices->serial_in = devices->serial_out = 0;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The other end of a guest's serial port: descriptors of the machine's owner, or its console.
+ *
+ * The descriptors may be shared with other programs (a terminal), so their flags are left alone:
+ * before each write to one that can block, poll(2) is asked whether it would. What it does not take
+ * stays in the port's FIFO, and the guest waits.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/base/util.h"
+#include "vmm/machine/internal.h"
+
+/* What a pipe or a terminal that is ready takes without blocking (pipe(7), PIPE_BUF). */
+#define WRITE_MOST 4096u
+
+static const struct machine_serial *other_end(const struct devices *devices)
+{
+	const struct machine_sink *sink = devices->machine->stub.sink;
+
+	return sink ? sink->serial : NULL;
+}
+
+static int write_some(struct devices *devices, int fd, const uint8_t *data, size_t len)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLOUT};
+	ssize_t written;
+
+	if (devices->serial_out_blocks && poll(&ready, 1, 0) == 0) {
+		poller_set(&devices->poller, devices->serial_out, POLLOUT);
+		return 0;
+	}
+	do
+		written = write(fd, data, min_u64(len, WRITE_MOST));
+	while (written < 0 && errno == EINTR);
+	if (written < 0 && errno == EAGAIN) {
+		poller_set(&devices->poller, devices->serial_out, POLLOUT);
+		return 0;
+	}
+	return written < 0 ? -errno : (int)written;
+}
+
+/* The text that marks a template point may come in any pieces. */
+static void look_for_mark(struct devices *devices, const uint8_t *data, size_t len)
+{
+	struct machine *machine = devices->machine;
+	size_t end;
+
+	if (devices->template_on && !machine->is_frozen &&
+	    matcher_feed(&devices->matcher, data, len, &end))
+		machine_reached_template(machine);
+}
+
+/* A serial_backend's write. */
+static int take_output(void *ctx, const uint8_t *data, size_t len)
+{
+	struct devices *devices = ctx;
+	const struct machine_sink *sink = devices->machine->stub.sink;
+	const struct machine_serial *serial = other_end(devices);
+	int taken = (int)len;
+
+	if (!sink)
+		return 0; /* nobody is there yet */
+	if (!serial && sink->console)
+		(void)sink->console(sink->ctx, (const char *)data, len);
+	else if (serial && serial->out_fd >= 0)
+		taken = write_some(devices, serial->out_fd, data, len);
+	if (taken > 0)
+		look_for_mark(devices, data, (size_t)taken);
+	return taken;
+}
+
+static void on_output_ready(void *ctx, short revents)
+{
+	struct devices *devices = ctx;
+
+	(void)revents;
+	poller_set(&devices->poller, devices->serial_out, 0);
+	serial_output_ready(&devices->serial);
+}
+
+static void on_input(void *ctx, short revents)
+{
+	struct devices *devices = ctx;
+	const struct machine_serial *serial = other_end(devices);
+	uint8_t data[SERIAL_FIFO_BYTES];
+	size_t space = serial_input_space(&devices->serial);
+	ssize_t count = 0;
+
+	(void)revents;
+	if (space > 0 && serial) {
+		count = read(serial->in_fd, data, min_u64(space, sizeof(data)));
+		if (count < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+	}
+	/* Full, at its end, or broken: no more of it until the guest has read, or at all. */
+	if (count <= 0) {
+		poller_set(&devices->poller, devices->serial_in, 0);
+		return;
+	}
+	serial_input(&devices->serial, data, (size_t)count);
+	if (serial_input_space(&devices->serial) == 0)
+		poller_set(&devices->poller, devices->serial_in, 0);
+}
+
+/* The guest has read what there was. */
+static void on_drained(void *ctx)
+{
+	struct devices *devices = ctx;
+
+	if (devices->serial_in)
+		poller_set(&devices->poller, devices->serial_in, POLLIN);
+}
+
+static struct serial_backend backend(struct devices *devices)
+{
+	return (struct serial_backend){
+		.ctx = devices,
+		.write = take_output,
+		.input_drained = on_drained,
+	};
+}
+
+void serial_port_init(struct devices *devices, struct portbus *ports)
+{
+	struct serial_backend end = backend(devices);
+
+	serial_init(&devices->serial, &end);
+	devices->serial.irq = lines_take(&devices->lines, GSI_COM1);
+	portbus_add(ports, PORT_COM1, SERIAL_PORTS, serial_access, &devices->serial);
+}
+
+/* Can a write to it wait for somebody? */
+static bool blocks(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 || !S_ISREG(st.st_mode);
+}
+
+void serial_port_bind(struct devices *devices)
+{
+	const struct machine_serial *serial = other_end(devices);
+	struct serial_backend end = backend(devices);
+
+	if (serial && serial->in_fd >= 0)
+		devices->serial_in =
+			poller_add(&devices->poller, serial->in_fd, POLLIN, on_input, devices);
+	if (serial && serial->out_fd >= 0) {
+		devices->serial_out =
+			poller_add(&devices->poller, serial->out_fd, 0, on_output_ready, devices);
+		devices->serial_out_blocks = blocks(serial->out_fd);
+	}
+	serial_rebind(&devices->serial, &end);
+}
