@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "forkserver/cli/clone_print.h"
+#include "forkserver/cli/console.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
@@ -31,6 +32,9 @@ struct run {
 	const struct clone_command *command;
 	struct forkvm_client *client;
 	struct clone_job jobs[JOBS_MAX];
+	struct console terminal; /* of --console-file -                 */
+	int console_file;	 /* of another --console-file; or -1    */
+	bool left;		 /* the user has, by Ctrl-]             */
 	uint64_t started;
 	uint64_t finished;
 	int status; /* the worst so far */
@@ -54,6 +58,23 @@ static int open_pipe(int *ret_read, int *ret_write)
 	return 0;
 }
 
+/* Where a clone's console goes: -1 for nowhere. *ret_fd is the caller's. */
+static int open_console(struct run *run, struct clone_job *job, int *ret_fd, struct error *error)
+{
+	const struct clone_command *command = run->command;
+	int rc = 0;
+
+	if (command->console_file && !strcmp(command->console_file, "-"))
+		return console_open(&run->terminal, ret_fd, error);
+	if (command->console_file) {
+		*ret_fd = fcntl(run->console_file, F_DUPFD_CLOEXEC, 0);
+		return *ret_fd < 0 ? error_set_errno(error, errno, "dup") : 0;
+	}
+	if (command->console && !command->spec.detach)
+		rc = open_pipe(&job->console_fd, ret_fd);
+	return rc < 0 ? error_set_errno(error, -rc, "pipe") : 0;
+}
+
 static int start(struct run *run, struct clone_job *job, struct error *error)
 {
 	struct forkvm_clone_spec spec = run->command->spec;
@@ -64,10 +85,11 @@ static int start(struct run *run, struct clone_job *job, struct error *error)
 	*job = (struct clone_job){.busy = true, .answer_fd = -1, .console_fd = -1};
 	if (!spec.detach)
 		rc = open_pipe(&job->answer_fd, &answer);
-	if (rc == 0 && run->command->console && !spec.detach)
-		rc = open_pipe(&job->console_fd, &console);
 	if (rc < 0)
 		return error_set_errno(error, -rc, "pipe");
+	rc = open_console(run, job, &console, error);
+	if (rc < 0)
+		return rc;
 	spec.tag = (uint64_t)(job - run->jobs);
 	spec.answer_fd = answer;
 	spec.console_fd = console;
@@ -113,6 +135,7 @@ static void finish(struct run *run, struct clone_job *job)
 			  (job->event.type == FORKVM_EVENT_ENDED &&
 			   job->event.reason == FORKVM_END_DONE && job->event.status == 0);
 
+	console_close(&run->terminal);
 	clone_print(run->command, job);
 	if (job->event.type == FORKVM_EVENT_ERROR)
 		note_status(run, CLI_FAILED);
@@ -146,8 +169,8 @@ static int take_events(struct run *run, struct error *error)
 
 static void wait_for_more(struct run *run)
 {
-	struct pollfd fds[1 + 2 * JOBS_MAX];
-	nfds_t count = 0;
+	struct pollfd fds[1 + CONSOLE_POLL_COUNT + 2 * JOBS_MAX];
+	nfds_t count = console_poll(&run->terminal, fds);
 
 	fds[count++] = (struct pollfd){.fd = forkvm_client_fd(run->client), .events = POLLIN};
 	for (int i = 0; i < JOBS_MAX; i++) {
@@ -174,6 +197,7 @@ static int step(struct run *run, struct error *error)
 			return rc;
 	}
 	wait_for_more(run);
+	run->left = !console_relay(&run->terminal);
 	rc = take_events(run, error);
 	for (int i = 0; i < JOBS_MAX; i++) {
 		struct clone_job *job = &run->jobs[i];
@@ -182,25 +206,45 @@ static int step(struct run *run, struct error *error)
 			continue;
 		drain(job, &job->answer_fd);
 		drain(job, &job->console_fd);
-		if (job->told && job->answer_fd < 0 && job->console_fd < 0)
+		if (job->told && job->answer_fd < 0 && job->console_fd < 0 && run->terminal.fd < 0)
 			finish(run, job);
 	}
 	return rc;
 }
 
+/* The file that all consoles are appended to. The clones write it themselves. */
+static int open_console_file(struct run *run)
+{
+	const char *path = run->command->console_file;
+
+	if (!path || !strcmp(path, "-"))
+		return 0;
+	run->console_file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, 0666);
+	if (run->console_file < 0)
+		run->status = cli_complain(CLI_FAILED, "cannot open %s: %s", path, strerror(errno));
+	return run->console_file < 0 ? -1 : 0;
+}
+
 int clone_run(const struct clone_command *command)
 {
-	struct run run = {.command = command};
+	struct run run = {.command = command, .console_file = -1};
 	struct error error;
 	int rc = 0;
 
+	console_init(&run.terminal);
+	if (open_console_file(&run) < 0)
+		return run.status;
 	for (int i = 0; i < JOBS_MAX; i++)
 		run.jobs[i] = (struct clone_job){.answer_fd = -1, .console_fd = -1};
 	run.client = cli_connect(&command->target, &run.status);
-	if (!run.client)
+	if (!run.client) {
+		fd_close(&run.console_file);
 		return run.status;
-	while (rc >= 0 && run.finished < command->count)
+	}
+	while (rc >= 0 && !run.left && run.finished < command->count)
 		rc = step(&run, &error);
+	console_close(&run.terminal);
+	fd_close(&run.console_file);
 	if (rc < 0)
 		note_status(&run, cli_complain(CLI_FAILED, "%s", error.text));
 	for (int i = 0; i < JOBS_MAX; i++)

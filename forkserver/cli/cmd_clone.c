@@ -18,6 +18,7 @@ enum {
 	OPT_TIMEOUT,
 	OPT_DETACH,
 	OPT_CONSOLE,
+	OPT_CONSOLE_FILE,
 };
 
 static const struct option clone_options[] = {
@@ -27,6 +28,7 @@ static const struct option clone_options[] = {
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"detach", no_argument, NULL, OPT_DETACH},
 	{"console", no_argument, NULL, OPT_CONSOLE},
+	{"console-file", required_argument, NULL, OPT_CONSOLE_FILE},
 	CLI_TARGET_OPTIONS,
 	{0},
 };
@@ -88,10 +90,33 @@ static int set_option(struct clone_command *command, int option, const char *val
 	case OPT_DETACH:
 		command->spec.detach = true;
 		return 0;
+	case OPT_CONSOLE_FILE:
+		command->console_file = value;
+		return 0;
 	default:
 		command->console = true;
 		return 0;
 	}
+}
+
+/* Do the options go together? */
+static int check_console(const struct clone_command *command, const char *file, struct error *error)
+{
+	if (!command->console_file)
+		return 0;
+	if (command->console)
+		return error_set(error, EINVAL, "give --console or --console-file, not both");
+	if (strcmp(command->console_file, "-") != 0)
+		return 0;
+	if (command->count != 1 || command->spec.detach)
+		return error_set(error, EINVAL,
+				 "--console-file - is for one clone that is waited for: it cannot "
+				 "go with --count or --detach");
+	if (command->target.json || (file && !strcmp(file, "-")))
+		return error_set(error, EINVAL,
+				 "--console-file - takes standard input and output: it cannot go "
+				 "with --json or --request-file -");
+	return 0;
 }
 
 int cmd_clone(int argc, char **argv)
@@ -116,6 +141,8 @@ int cmd_clone(int argc, char **argv)
 		return cli_misused("\"%.40s\" is one word too many", argv[optind]);
 	if (file && command.spec.request)
 		return cli_misused("give --request or --request-file, not both");
+	if (check_console(&command, file, &error) < 0)
+		return cli_misused("%s", error.text);
 	if (file && read_request(file, &data, &command.spec.request_len, &error) < 0)
 		return cli_complain(CLI_FAILED, "%s", error.text);
 	if (file)

@@ -15,17 +15,27 @@
 const struct verb cli_verbs[] = {
 	{"serve", cmd_serve, "boot a template and serve clones of it",
 	 "usage: forkvm serve --stub PATH [option...]\n"
+	 "       forkvm serve --kernel PATH [option...]\n"
 	 "\n"
-	 "The template:\n"
+	 "The template, a stub or a Linux guest:\n"
 	 "  --stub PATH          image of the guest: a static x86-64 ELF, or a flat binary\n"
+	 "  --args TEXT          boot arguments for the stub\n"
+	 "  --kernel PATH        a Linux kernel: bzImage, or vmlinux with a PVH entry\n"
+	 "  --initrd PATH        its initial RAM disk\n"
+	 "  --cmdline TEXT       its command line (default: a console on the serial port)\n"
+	 "  --serial DEST        its serial port: log (default), none, stdio, fd:N, or a file\n"
+	 "  --template-on TEXT   freeze it when this text appears on its serial port\n"
+	 "  --rng, --no-rng      with or without a virtio entropy device (Linux: with)\n"
+	 "\n"
 	 "  --mem SIZE           RAM; MiB, or with a suffix B, K, M, G (default 128)\n"
 	 "  --cpus N             vCPUs (default 1)\n"
-	 "  --args TEXT          boot arguments for the guest\n"
 	 "  --mem-path FILE      keep RAM in this file instead of anonymous memory\n"
 	 "  --slots WHICH        memory registered before a clone runs: auto, all, populated\n"
 	 "  --irqchip            in-kernel interrupt controllers, even if not asked for\n"
 	 "  --cpuid              the host's whole CPUID table, even if not asked for\n"
-	 "  --boot-timeout TIME  for reaching the template point (default 30s; 0: none)\n"
+	 "  --boot-timeout TIME  for reaching the template point (default: stubs 30s,\n"
+	 "                       Linux 120s; 0: none)\n"
+	 "  --freeze-after TIME  freeze it then, wherever it is (default 0: where it says so)\n"
 	 "  --device PATH        the KVM device (default /dev/kvm)\n"
 	 "\n"
 	 "The service:\n"
@@ -51,7 +61,10 @@ const struct verb cli_verbs[] = {
 	 "  --request-file FILE  the same from a file (-: standard input), at most 64 KiB\n"
 	 "  --timeout TIME       end a clone after this time: 5 (s), 250ms, 10m\n"
 	 "  --detach             do not wait; clones live on\n"
-	 "  --console            copy the guests' consoles to standard error\n" TARGET_USAGE},
+	 "  --console            copy the guests' consoles to standard error\n"
+	 "  --console-file FILE  append them to a file; -: this terminal is the console of one\n"
+	 "                       clone, input too, until it ends or Ctrl-] is "
+	 "typed\n" TARGET_USAGE},
 	{"list", cmd_list, "list the live clones",
 	 "usage: forkvm list [option...]\n\n" TARGET_USAGE},
 	{"inspect", cmd_inspect, "tell about the server and its template, or about a clone",
@@ -59,6 +72,11 @@ const struct verb cli_verbs[] = {
 	{"kill", cmd_kill, "end clones",
 	 "usage: forkvm kill [option...] ID...\n"
 	 "       forkvm kill [option...] --all\n\n" TARGET_USAGE},
+	{"freeze", cmd_freeze, "freeze a template that is still booting, wherever it is",
+	 "usage: forkvm freeze [option...]\n"
+	 "\n"
+	 "  --timeout TIME       wait for it no longer than this (default 0: as long as it "
+	 "takes)\n" TARGET_USAGE},
 	{"stats", cmd_stats, "print what the server has counted",
 	 "usage: forkvm stats [option...]\n\n" TARGET_USAGE},
 	{"stop", cmd_stop, "stop the server, and with it its clones",

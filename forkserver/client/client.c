@@ -280,22 +280,54 @@ int forkvm_client_request(struct forkvm_client *client, uint64_t tag, const char
 	return client_send(client, line, text.len, NULL, 0, error);
 }
 
-int forkvm_client_call(struct forkvm_client *client, const char *op, const char *members,
-		       const char **ret_json, struct error *error)
+/* What is left until then, for poll: rounded up, and -1 for ever. */
+static int ms_until(uint64_t deadline_ns)
 {
+	uint64_t now = now_ns();
+
+	if (deadline_ns == UINT64_MAX)
+		return -1;
+	return deadline_ns <= now ? 0 : (int)((deadline_ns - now + 999999) / 1000000);
+}
+
+/* forkvm_client_call, with a time limit (-1: none). */
+static int call(struct forkvm_client *client, const char *op, const char *members, int timeout_ms,
+		const char **ret_json, struct error *error)
+{
+	uint64_t deadline_ns =
+		timeout_ms < 0 ? UINT64_MAX : now_ns() + (uint64_t)timeout_ms * 1000000;
 	struct forkvm_event event;
 	int rc = forkvm_client_request(client, CALL_TAG, op, members, error);
 
 	if (rc < 0)
 		return rc;
 	do {
-		rc = forkvm_client_next(client, -1, &event, error);
+		rc = forkvm_client_next(client, ms_until(deadline_ns), &event, error);
 		if (rc < 0)
 			return rc;
+		if (rc == 0 && now_ns() >= deadline_ns)
+			return error_set(error, ETIMEDOUT,
+					 "the server did not answer \"%s\" within %d ms", op,
+					 timeout_ms);
 	} while (rc == 0 || (event.has_tag && event.tag != CALL_TAG));
 	if (event.type == FORKVM_EVENT_ERROR)
 		return error_set(error, event.code, "%s", event.text);
 	if (ret_json)
 		*ret_json = event.json;
 	return 0;
+}
+
+int forkvm_client_call(struct forkvm_client *client, const char *op, const char *members,
+		       const char **ret_json, struct error *error)
+{
+	return call(client, op, members, -1, ret_json, error);
+}
+
+int forkvm_client_freeze(struct forkvm_client *client, int timeout_ms, struct forkvm_frozen *ret,
+			 struct error *error)
+{
+	const char *json = NULL;
+	int rc = call(client, "freeze", NULL, timeout_ms, &json, error);
+
+	return rc < 0 ? rc : client_read_frozen(json, ret, error);
 }

@@ -28,4 +28,7 @@ int client_line(struct forkvm_client *client, int timeout_ms, char **ret_line, s
 /* Read the greeting into client->greeting. Errors as forkvm_client_open. */
 int client_read_greeting(struct forkvm_client *client, int timeout_ms, struct error *error);
 
+/* Read the reply to "freeze". -EPROTO. */
+int client_read_frozen(const char *json, struct forkvm_frozen *ret, struct error *error);
+
 #endif

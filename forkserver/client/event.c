@@ -120,6 +120,7 @@ static int read_greeting(const json_t *object, struct forkvm_greeting *greeting,
 {
 	const json_t *version = json_object_get(object, "forkvm");
 	struct forkvm_event event = {0};
+	char state[16];
 
 	if (json_object_get(object, "error")) {
 		/* It has no room for us, or we may not. */
@@ -132,6 +133,8 @@ static int read_greeting(const json_t *object, struct forkvm_greeting *greeting,
 	copy_text(greeting->name, sizeof(greeting->name), json_object_get(object, "name"));
 	greeting->protocol = (int)json_integer_value(json_object_get(object, "protocol"));
 	greeting->pid = (pid_t)json_integer_value(json_object_get(object, "pid"));
+	copy_text(state, sizeof(state), json_object_get(object, "state"));
+	greeting->booting = !strcmp(state, "booting");
 	greeting->max_request = (size_t)json_integer_value(json_object_get(object, "max_request"));
 	if (greeting->protocol != FORKVM_PROTOCOL_VERSION)
 		return error_set(error, EPROTONOSUPPORT,
@@ -157,4 +160,23 @@ int client_read_greeting(struct forkvm_client *client, int timeout_ms, struct er
 	rc = object ? read_greeting(object, &client->greeting, error) : not_understood(error);
 	json_decref(object);
 	return rc;
+}
+
+int client_read_frozen(const char *json, struct forkvm_frozen *ret, struct error *error)
+{
+	json_t *object = json_loads(json, 0, NULL);
+	json_int_t booted = 0, frozen = 0, populated = 0;
+	int rc = object ? json_unpack(object, "{s:{s:I,s:I,s:I}}", "ok", "booted_us", &booted,
+				      "frozen_us", &frozen, "populated_bytes", &populated)
+			: -1;
+
+	json_decref(object);
+	if (rc < 0)
+		return not_understood(error);
+	*ret = (struct forkvm_frozen){
+		.booted_us = (uint64_t)booted,
+		.frozen_us = (uint64_t)frozen,
+		.populated_bytes = (uint64_t)populated,
+	};
+	return 0;
 }

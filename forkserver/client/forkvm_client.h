@@ -29,7 +29,8 @@ struct forkvm_greeting {
 	char name[64];
 	int protocol;
 	pid_t pid;
-	size_t max_request; /* bytes of a request that its guest takes */
+	size_t max_request; /* bytes of a request that its guest takes; 0 while booting */
+	bool booting;	    /* its template is not frozen: no clones yet                */
 };
 
 /* A clone to be made. All zeros, with both descriptors -1, is the plainest there is. */
@@ -39,7 +40,8 @@ struct forkvm_clone_spec {
 	size_t request_len;
 	int answer_fd;	     /* where the guest's answers go; -1: nowhere. Stays yours; may be   */
 			     /* closed after sending                                             */
-	int console_fd;	     /* the same for the guest's console                                 */
+	int console_fd;	     /* the same for the guest's console; one that is open for reading   */
+			     /* too is also where a Linux guest's serial input comes from        */
 	bool session;	     /* answer_fd is a SOCK_SEQPACKET socket: a packet an answer, and    */
 			     /* each packet written to its other end is a further request;       */
 			     /* closing that end is the end                                      */
@@ -93,8 +95,8 @@ int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_
 			struct error *error);
 
 /*
- * Send another request: op is "list", "stats", "stop", "inspect", "kill" or "hello"; members is
- * what else the JSON object has (such as "\"id\":7"), or NULL.
+ * Send another request: op is "list", "stats", "stop", "inspect", "kill", "freeze" or "hello";
+ * members is what else the JSON object has (such as "\"id\":7"), or NULL.
  */
 int forkvm_client_request(struct forkvm_client *client, uint64_t tag, const char *op,
 			  const char *members, struct error *error);
@@ -113,5 +115,20 @@ int forkvm_client_next(struct forkvm_client *client, int timeout_ms, struct fork
  */
 int forkvm_client_call(struct forkvm_client *client, const char *op, const char *members,
 		       const char **ret_json, struct error *error);
+
+/* What became of a freeze. */
+struct forkvm_frozen {
+	uint64_t booted_us;	  /* from the start of the guest to the freeze  */
+	uint64_t frozen_us;	  /* from there until clones could be had       */
+	uint64_t populated_bytes; /* of RAM that the template left non-empty    */
+};
+
+/*
+ * As a call: have a template that is still booting frozen, wherever its guest is, and wait until
+ * clones can be had. -EALREADY: it is frozen; -ETIMEDOUT: not within timeout_ms (-1: no limit), but
+ * it may be yet; -ECANCELED, -EINTR: the guest ended, the server stops.
+ */
+int forkvm_client_freeze(struct forkvm_client *client, int timeout_ms, struct forkvm_frozen *ret,
+			 struct error *error);
 
 #endif

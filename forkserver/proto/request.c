@@ -232,6 +232,7 @@ static const struct {
 	[REQUEST_KILL] = {"kill", kill_members},
 	[REQUEST_STATS] = {"stats", no_members},
 	[REQUEST_STOP] = {"stop", no_members},
+	[REQUEST_FREEZE] = {"freeze", no_members},
 };
 
 static_assert(sizeof(ops) / sizeof(ops[0]) == REQUEST_OP_COUNT_, "a row for each op");
@@ -289,8 +290,8 @@ static int find_op(struct request *request, const json_t *object, struct error *
 		}
 	}
 	return error_set(error, ENOSYS,
-			 "there is no op \"%.40s\": use hello, clone, list, inspect, kill, stats "
-			 "or stop",
+			 "there is no op \"%.40s\": use hello, clone, list, inspect, kill, stats, "
+			 "freeze or stop",
 			 name);
 }
 

@@ -67,8 +67,8 @@ static void greet(struct server *server, struct conn *conn)
 
 	text_printf(text, "{\"forkvm\":\"%s\",\"protocol\":%d,\"name\":\"%s\",\"pid\":%d,",
 		    FORKVM_VERSION, FORKVM_PROTOCOL_VERSION, server->options->name, server->pid);
-	text_printf(text, "\"max_request\":%zu,\"max_line\":%d}\n", server->request_capacity,
-		    FORKVM_PROTOCOL_MAX_LINE);
+	text_printf(text, "\"state\":\"%s\",\"max_request\":%zu,\"max_line\":%d}\n",
+		    server_state_name(server), server->request_capacity, FORKVM_PROTOCOL_MAX_LINE);
 	conn_finish(server, conn);
 }
 

@@ -136,8 +136,8 @@ static int on_console(void *ctx, const char *text, size_t len)
 static void take_signals(const struct launch *launch)
 {
 	/*
-	 * Only with several vCPUs: their threads are kicked by a signal whose handler must be kept,
-	 * so the fork could not reset them all, and the server's own are reset here.
+	 * Only with further threads: vCPUs' are kicked by a signal whose handler must be kept, so
+	 * the fork could not reset them all, and the server's own are reset here.
 	 */
 	if (machine_extra_threads(launch->machine)) {
 		signal(SIGTERM, SIG_DFL);
@@ -210,13 +210,30 @@ static enum forkvm_end end_of_machine(enum machine_end_reason reason)
 	return FORKVM_END_HOST_ERROR;
 }
 
+/*
+ * A guest's serial port leads to its console descriptor: output, and input from what can be read as
+ * well as written (a socket, a terminal; of a pipe a client gives one end).
+ */
+static struct machine_serial serial_of(const struct child *child)
+{
+	int fd = child->console_fd;
+	int mode = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+
+	return (struct machine_serial){
+		.in_fd = mode >= 0 && (mode & O_ACCMODE) == O_RDWR ? fd : -1,
+		.out_fd = fd,
+	};
+}
+
 static void run(struct child *child)
 {
+	const struct machine_serial serial = serial_of(child);
 	struct machine_sink sink = {
 		.ctx = child,
 		.answer = on_answer,
 		.park = child->launch->session ? on_park : NULL,
 		.console = child->console_fd >= 0 ? on_console : NULL,
+		.serial = &serial,
 	};
 	struct report *report = &child->report;
 	struct machine_end end;
@@ -248,7 +265,8 @@ static void live(struct child *child)
 	explicit_bzero(&identity, sizeof(identity));
 	/*
 	 * Most was locked down by the fork itself: a clone has no gate. What is left are the
-	 * threads of a guest with several vCPUs: now they exist, no more may be made.
+	 * threads of a guest that has several (vCPUs, devices): now they exist, no more may be
+	 * made.
 	 */
 	if (rc == 0 && machine_extra_threads(machine))
 		rc = sandbox_seal_threads(&report->error);

@@ -82,11 +82,19 @@ static int check_limits(const struct server *server, const struct request *reque
 
 	if (server->stopping)
 		return error_set(error, ESHUTDOWN, "the server is stopping");
+	if (!server->serving)
+		return error_set(error, EINPROGRESS,
+				 "the template is still booting: clones can be had when it is "
+				 "frozen, which \"freeze\" does at once");
 	if (clones->live_count >= clones->capacity)
 		return error_set(error, EAGAIN,
 				 "%u clones are alive, which is the limit (--max-clones): wait for "
 				 "some to end",
 				 clones->capacity);
+	if (request->body_len && !server->request_capacity)
+		return error_set(error, EMSGSIZE,
+				 "this guest takes no requests: it was frozen before it said where "
+				 "it wants them");
 	if (request->body_len > server->request_capacity)
 		return error_set(error, EMSGSIZE,
 				 "the request has %zu bytes where this guest takes at most %zu",
@@ -136,7 +144,7 @@ static pid_t fork_clone(const struct server *server, int *ret_pidfd)
 
 	if (launch.share_files)
 		flags |= FORK_SHARE_FILES;
-	/* With several vCPUs the handler that interrupts their threads must stay. */
+	/* With further threads the handler that interrupts vCPUs must stay. */
 	if (!machine_extra_threads(server->machine))
 		flags |= FORK_DEFAULT_SIGNALS;
 	pid = fork_process(flags, ret_pidfd);

@@ -39,6 +39,8 @@ struct conn {
 	uint64_t since_ns;
 	bool at_end; /* the client will send no more           */
 	bool dead;   /* closed; freed at the end of this round */
+	bool awaits_freeze;
+	char freeze_tag[REQUEST_TAG_SIZE]; /* of the request for it             */
 	unsigned int fd_count;
 	int fds[FORKVM_PROTOCOL_MAX_DESCRIPTORS]; /* received, not yet claimed; owned */
 	size_t sent;				  /* bytes of out that are gone       */

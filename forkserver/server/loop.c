@@ -81,6 +81,9 @@ static void dispatch(struct server *server, struct watch *watch, uint32_t events
 	case WATCH_ANCHOR:
 		anchor_on_exit(server);
 		break;
+	case WATCH_BOOT:
+		boot_on_progress(server);
+		break;
 	}
 }
 
@@ -109,7 +112,7 @@ static void expire_timers(struct server *server)
 static bool is_finished(const struct server *server, uint64_t stop_ns)
 {
 	if (!server->stopping)
-		return false;
+		return !server->serving && server->boot.end != BOOT_NOT_ENDED;
 	return !server->clones.live_count || server->options->keep_clones ||
 	       server->now_ns >= stop_ns;
 }

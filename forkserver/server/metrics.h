@@ -20,7 +20,7 @@ struct histogram {
 };
 
 struct metrics {
-	uint64_t started_ns; /* CLOCK_MONOTONIC: when the server was ready */
+	uint64_t started_ns; /* CLOCK_MONOTONIC: when the server was started */
 
 	uint64_t clones_started;
 	uint64_t clones_refused;

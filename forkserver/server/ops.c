@@ -42,6 +42,11 @@ static void op_kill(struct server *server, struct conn *conn, const struct reque
 	uint64_t count = 0;
 	struct error error;
 
+	if (!server->serving) {
+		error_set(&error, EINPROGRESS, "the template is still booting: no clone is alive");
+		conn_send_error(server, conn, request->tag, &error);
+		return;
+	}
 	for (struct list *link = clones->live.next; link != &clones->live; link = link->next) {
 		struct clone *clone = list_entry(link, struct clone, link);
 
@@ -67,9 +72,10 @@ static void op_stop(struct server *server, struct conn *conn, const struct reque
 typedef void op_fn(struct server *server, struct conn *conn, const struct request *request);
 
 static op_fn *const ops[] = {
-	[REQUEST_HELLO] = op_hello,	 [REQUEST_CLONE] = op_clone, [REQUEST_LIST] = ops_list,
-	[REQUEST_INSPECT] = ops_inspect, [REQUEST_KILL] = op_kill,   [REQUEST_STATS] = ops_stats,
-	[REQUEST_STOP] = op_stop,
+	[REQUEST_HELLO] = op_hello, [REQUEST_CLONE] = op_clone,
+	[REQUEST_LIST] = ops_list,  [REQUEST_INSPECT] = ops_inspect,
+	[REQUEST_KILL] = op_kill,   [REQUEST_STATS] = ops_stats,
+	[REQUEST_STOP] = op_stop,   [REQUEST_FREEZE] = boot_request_freeze,
 };
 
 static_assert(sizeof(ops) / sizeof(ops[0]) == REQUEST_OP_COUNT_, "a function for each op");

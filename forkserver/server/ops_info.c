@@ -138,17 +138,16 @@ static void inspect_clone(struct server *server, struct conn *conn, const struct
 	send_value(server, conn, request, object);
 }
 
-static json_t *describe_template(const struct server *server)
+/* What is known once it is frozen. */
+static void describe_frozen(const struct server *server, json_t *object)
 {
 	const struct machine_info *info = &server->info;
-	json_t *object = json_object();
+	const struct boot *boot = &server->boot;
 
-	put_text(object, "stub", server->options->stub);
-	put_text(object, "args", server->options->args);
-	put_text(object, "mem_path", server->options->machine.mem_path);
-	put_number(object, "ram_bytes", info->ram_size);
+	put_text(object, "frozen_by", boot_end_name(boot));
+	put_number(object, "booted_us", (boot->stopped_ns - boot->started_ns) / 1000);
+	put_number(object, "frozen_us", (boot->served_ns - boot->stopped_ns) / 1000);
 	put_number(object, "populated_bytes", info->populated);
-	put_number(object, "vcpus", info->vcpus);
 	put_number(object, "memslots", info->slots);
 	put_number(object, "memslot_bytes", info->slot_bytes);
 	put_flag(object, "lazy_memslots", info->lazy_slots);
@@ -157,6 +156,29 @@ static json_t *describe_template(const struct server *server)
 	put_flag(object, "irqchip", info->irqchip);
 	put_flag(object, "cpuid", info->cpuid);
 	put_number(object, "request_capacity", server->request_capacity);
+}
+
+static json_t *describe_template(const struct server *server)
+{
+	const struct serve_options *options = server->options;
+	json_t *object = json_object();
+
+	put_text(object, "state", server_state_name(server));
+	put_text(object, "stub", options->stub);
+	put_text(object, "args", options->args);
+	put_text(object, "kernel", options->guest.kernel);
+	put_text(object, "initrd", options->guest.initrd);
+	put_text(object, "cmdline", options->guest.cmdline);
+	put_text(object, "template_on", options->machine.template_on);
+	put_text(object, "mem_path", options->machine.mem_path);
+	put_flag(object, "rng", options->machine.rng);
+	put_number(object, "ram_bytes", options->machine.ram_size);
+	put_number(object, "vcpus", options->machine.vcpus);
+	if (server->serving)
+		describe_frozen(server, object);
+	else
+		put_number(object, "booting_ms",
+			   (server->now_ns - server->boot.started_ns) / NS_PER_MS);
 	return object;
 }
 
@@ -262,6 +284,7 @@ void ops_stats(struct server *server, struct conn *conn, const struct request *r
 	int descriptors = procfs_count_descriptors();
 	json_t *reply = json_object();
 
+	put_text(reply, "state", server_state_name(server));
 	put_number(reply, "uptime_ms", (server->now_ns - metrics->started_ns) / NS_PER_MS);
 	json_object_set_new(reply, "clones", describe_clones(server));
 	json_object_set_new(reply, "fork_us", describe_fork(&metrics->fork_ns));

@@ -17,13 +17,31 @@
 #define SERVE_MAX_CONNECTIONS_LIMIT 4096
 #define SERVE_MAX_CLONES_LIMIT	    100000
 
+/* Where the serial port of a Linux template leads. */
+enum serve_serial_kind {
+	SERVE_SERIAL_LOG,   /* the server's log, line by line; no input      */
+	SERVE_SERIAL_NONE,  /* nowhere                                       */
+	SERVE_SERIAL_STDIO, /* standard input and output of this process     */
+	SERVE_SERIAL_FD,    /* an inherited descriptor, as far as it is open */
+	SERVE_SERIAL_FILE,  /* a file, which is appended to; no input        */
+};
+
+struct serve_serial {
+	enum serve_serial_kind kind;
+	int fd;		  /* of SERVE_SERIAL_FD   */
+	const char *path; /* of SERVE_SERIAL_FILE */
+};
+
 struct serve_options {
-	/* the template */
-	const char *device; /* NULL: /dev/kvm                        */
-	const char *stub;   /* path of the image                     */
-	const char *args;   /* boot arguments for the guest, or NULL */
+	/* the template: a stub or, if that is NULL, a Linux guest */
+	const char *device; /* NULL: /dev/kvm                       */
+	const char *stub;   /* path of the image                    */
+	const char *args;   /* boot arguments for the stub, or NULL */
+	struct machine_linux guest;
+	struct serve_serial serial;
 	struct machine_config machine;
-	uint64_t boot_timeout_ns; /* 0: none */
+	uint64_t boot_timeout_ns; /* 0: none                                               */
+	uint64_t freeze_after_ns; /* freeze it then, wherever it is; 0: where it says so   */
 
 	/* the service */
 	const char *name;

@@ -250,7 +250,7 @@ int sandbox_seal_threads(struct error *error)
 		return 0;
 	rc = load(code, ARRAY_SIZE(code), SECCOMP_FILTER_FLAG_TSYNC);
 	if (rc < 0)
-		return error_set_errno(error, -rc, "cannot seal the vCPU threads");
+		return error_set_errno(error, -rc, "cannot seal the threads");
 	return 0;
 }
 

@@ -25,8 +25,8 @@ bool sandbox_available(void);
 int sandbox_enter(bool threads, struct error *error);
 
 /*
- * In a clone with several vCPUs, when all its threads exist: no more of them, and signals only to
- * itself. Applies to all its threads.
+ * In a clone with further threads (vCPUs, devices), when all of them exist: no more of them, and
+ * signals only to itself. Applies to all its threads.
  */
 int sandbox_seal_threads(struct error *error);
 

@@ -35,7 +35,8 @@
 
 static const struct sandbox_rule clone_rules[] = {
 	/* running a VM */
-	{CALL(ioctl), WHERE(1, IOCTL_TYPE_MASK, IOCTL_TYPE_KVM), .reason = "KVM, and nothing else"},
+	{CALL(ioctl), WHERE(1, IOCTL_TYPE_MASK, IOCTL_TYPE_KVM),
+	 .reason = "KVM, all of it and nothing else"},
 	{CALL(mmap), WHERE(2, PROT_EXEC, 0), .reason = "vCPU run areas, heap; never executable"},
 	{CALL(munmap), .reason = "undoes mmap"},
 	{CALL(mprotect), WHERE(2, PROT_EXEC, 0), .reason = "guard pages; never executable"},
@@ -52,6 +53,7 @@ static const struct sandbox_rule clone_rules[] = {
 	{CALL(close), .reason = "descriptors at hand"},
 	{CALL(close_range), .reason = "drops what is not a clone's own"},
 	{CALL(dup3), .reason = "puts a clone's own descriptors in place"},
+	{CALL(fcntl), WHERE(1, INT_BITS, F_GETFL), .reason = "can its console be read, too?"},
 	/* identity and signals */
 	{CALL(getrandom), .reason = "generation id and seed; the entropy device"},
 	{CALL(clock_gettime), .reason = "where the vDSO has to ask the kernel"},
@@ -64,7 +66,8 @@ static const struct sandbox_rule clone_rules[] = {
 };
 
 static const struct sandbox_rule thread_rules[] = {
-	{CALL(clone), WHERE(0, THREAD_FLAGS, THREAD_FLAGS), .reason = "vCPU threads; no processes"},
+	{CALL(clone), WHERE(0, THREAD_FLAGS, THREAD_FLAGS),
+	 .reason = "threads of vCPUs and devices; no processes"},
 	{CALL(clone3), .refuse_errno = ENOSYS,
 	 .reason = "its flags cannot be seen: glibc falls "
 		   "back to clone"},
@@ -75,6 +78,9 @@ static const struct sandbox_rule thread_rules[] = {
 	{CALL(getpid), .reason = "pthread_kill looks at it"},
 	{CALL(tgkill), WHERE(2, INT_BITS, MACHINE_KICK_SIGNAL), .reason = "kicks vCPU threads"},
 	{CALL(rt_sigaction), .reason = "resets the server's handlers"},
+	{CALL(eventfd2), .reason = "devices' doorbells and interrupts: KVM_IOEVENTFD, KVM_IRQFD"},
+	{CALL(readv), .reason = "devices' requests are in pieces; descriptors at hand"},
+	{CALL(writev), .reason = "as readv"},
 	{CALL(seccomp), .reason = "sandbox_seal_threads; it can only take more away"},
 };
 

@@ -27,7 +27,7 @@ struct sandbox_rules {
 /* What clones need, and so the server too, from any address. */
 extern const struct sandbox_rules sandbox_clone_rules;
 
-/* What clones of a template with several vCPUs need on top. */
+/* What clones with further threads (several vCPUs, devices) need on top. */
 extern const struct sandbox_rules sandbox_thread_rules;
 
 /* What only the server needs, and only through the gate. */

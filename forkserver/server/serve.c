@@ -4,21 +4,16 @@
  */
 #include "forkserver/server/serve.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "forkserver/server/descriptors.h"
 #include "forkserver/server/fork.h"
 #include "forkserver/server/gate.h"
 #include "forkserver/server/log.h"
@@ -27,12 +22,10 @@
 #include "forkserver/server/sandbox.h"
 #include "forkserver/server/server.h"
 #include "forkserver/server/sys.h"
-#include "forkserver/server/template.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
-/* What SIGTERM and SIGINT do: stop a boot by the flag, a serving loop by the eventfd. */
-static volatile int stop_asked;
+/* What SIGTERM and SIGINT do: wake the loop by the eventfd. */
 static int stop_eventfd = -1;
 
 static void on_stop_signal(int signal)
@@ -41,7 +34,6 @@ static void on_stop_signal(int signal)
 	int saved = errno;
 
 	(void)signal;
-	stop_asked = 1;
 	if (stop_eventfd >= 0)
 		(void)!write(stop_eventfd, &one, sizeof(one));
 	errno = saved;
@@ -63,52 +55,6 @@ static int prepare_signals(struct server *server, struct error *error)
 	return 0;
 }
 
-/* Descriptors kept free for what comes and goes: a request's, a look into /proc. */
-#define FD_MARGIN 64
-
-/* Leave nothing open but the log and ready_fd, so that the low numbers are free (launch.h). */
-static int clear_descriptors(int *ready_fd, struct error *error)
-{
-	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	struct rlimit limit;
-
-	/* A pidfd for each clone, a socket for each client: take what there is to be had. */
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-		if (limit.rlim_max < FD_HIGH + FD_MARGIN)
-			return error_set(error, EMFILE,
-					 "the limit on open files is %llu, where at least %d are "
-					 "needed: raise it (ulimit -Hn)",
-					 (unsigned long long)limit.rlim_max, FD_HIGH + FD_MARGIN);
-	}
-	if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
-	    (fcntl(STDERR_FILENO, F_GETFD) < 0 && dup2(null_fd, STDERR_FILENO) < 0))
-		return error_set_errno(error, errno, "/dev/null");
-	if (*ready_fd >= 0) {
-		*ready_fd = fcntl(*ready_fd, F_DUPFD_CLOEXEC, FD_HIGH);
-		if (*ready_fd < 0)
-			return error_set_errno(error, errno, "--ready-fd");
-	}
-	/* With none, 0 - 1 is the largest number there is. */
-	syscall(SYS_close_range, FD_KVM, (unsigned int)(*ready_fd < 0 ? 0 : *ready_fd) - 1, 0);
-	if (*ready_fd >= 0)
-		syscall(SYS_close_range, *ready_fd + 1, ~0u, 0);
-	return 0;
-}
-
-/* Move *fd to the number that clones know it by. */
-static int place(int *fd, int wanted, struct error *error)
-{
-	if (*fd == wanted)
-		return 0;
-	if (dup3(*fd, wanted, O_CLOEXEC) < 0)
-		return error_set_errno(error, errno, "dup3");
-	close(*fd);
-	*fd = wanted;
-	return 0;
-}
-
 static int open_reports(struct server *server, struct error *error)
 {
 	const int on = 1;
@@ -124,17 +70,7 @@ static int open_reports(struct server *server, struct error *error)
 	server->report_fd = pair[0];
 	if (setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
 		return error_set_errno(error, errno, "SO_PASSCRED");
-	return place(&pair[1], FD_REPORT, error);
-}
-
-/* How many descriptors clones and connections may have together. */
-static uint64_t descriptors_to_share(void)
-{
-	struct rlimit limit = {.rlim_cur = FD_HIGH + FD_MARGIN};
-
-	(void)getrlimit(RLIMIT_NOFILE, &limit);
-	/* The fixed ones, and some for requests that are on their way. */
-	return limit.rlim_cur > FD_HIGH + FD_MARGIN ? limit.rlim_cur - FD_HIGH - FD_MARGIN : 2;
+	return descriptors_place(&pair[1], FD_REPORT, error);
 }
 
 /* Connections never get more than half of the descriptors: idle ones would starve clones. */
@@ -179,7 +115,26 @@ static int allocate(struct server *server, struct error *error)
 	return 0;
 }
 
-/* Everything that is not the template. The socket comes before it: a boot may take long. */
+/* What was inherited and is needed moves up; everything else is closed. */
+static int take_descriptors(struct server *server, struct serve_options *options,
+			    struct error *error)
+{
+	struct template *template = &server->template;
+	const struct descriptor_kept kept[] = {
+		{&options->ready_fd, "--ready-fd"},
+		{&template->serial.in_fd, "--serial"},
+		{&template->serial.out_fd, "--serial"},
+	};
+	int rc = template_claim_serial(template, &options->serial, error);
+
+	if (rc == 0)
+		rc = descriptors_clear(kept, ARRAY_SIZE(kept), error);
+	if (rc == 0)
+		rc = template_open_serial(template, &options->serial, error);
+	return rc;
+}
+
+/* Everything that is not the template. */
 static int prepare(struct server *server, struct serve_options *options, struct error *error)
 {
 	int rc = gate_init();
@@ -187,11 +142,11 @@ static int prepare(struct server *server, struct serve_options *options, struct 
 	if (rc < 0)
 		return error_set_errno(error, -rc, "cannot make the gate");
 	umask(077);
-	rc = clear_descriptors(&options->ready_fd, error);
+	rc = take_descriptors(server, options, error);
 	if (rc == 0)
 		rc = kvm_host_open(options->device, &server->host, error);
 	if (rc == 0)
-		rc = place(&server->host->fd, FD_KVM, error);
+		rc = descriptors_place(&server->host->fd, FD_KVM, error);
 	if (rc == 0)
 		rc = open_reports(server, error);
 	if (rc == 0)
@@ -245,12 +200,13 @@ static int lock_down(struct server *server, struct error *error)
 	if (!sandbox_available())
 		log_warning("this build (sanitizer or coverage) runs without its sandbox");
 	server->serving = true;
+	server->boot.served_ns = now_ns();
 	return 0;
 }
 
 static void announce(const struct server *server, int ready_fd)
 {
-	log_info("ready: serving clones of %s on %s as process %d", server->options->stub,
+	log_info("ready: serving clones of %s on %s as process %d", template_image(server->options),
 		 server->options->socket, server->pid);
 	if (ready_fd < 0)
 		return;
@@ -259,25 +215,43 @@ static void announce(const struct server *server, int ready_fd)
 	close(ready_fd);
 }
 
+/* From an image to a frozen template, with clients listened to meanwhile. */
+static int boot(struct server *server, struct error *error)
+{
+	int rc;
+
+	server->boot.started_ns = now_ns();
+	rc = template_load(server, error);
+	if (rc == 0)
+		rc = open_loop(server, error);
+	if (rc == 0)
+		rc = listener_open(&server->listener, error);
+	if (rc == 0)
+		rc = boot_start(server, error);
+	if (rc == 0)
+		rc = server_loop(server, error);
+	if (rc == 0)
+		rc = boot_finish(server, error);
+	if (rc == 0)
+		rc = lock_down(server, error);
+	return rc;
+}
+
 static int run(struct server *server, struct serve_options *options, struct error *error)
 {
 	int rc = prepare(server, options, error);
 
-	if (rc == 0)
-		rc = template_boot(server, &stop_asked, error);
-	if (rc == 0)
-		rc = open_loop(server, error);
-	/* Whoever connects from here on waits until the loop runs. */
-	if (rc == 0)
-		rc = listener_open(&server->listener, error);
-	if (rc == 0)
-		rc = lock_down(server, error);
 	if (rc < 0)
 		return rc;
 	server->now_ns = now_ns();
 	server->metrics.started_ns = server->now_ns;
-	announce(server, options->ready_fd);
-	rc = server_loop(server, error);
+	rc = boot(server, error);
+	server->now_ns = now_ns();
+	if (rc == 0)
+		announce(server, options->ready_fd);
+	boot_tell(server, rc, error);
+	if (rc == 0)
+		rc = server_loop(server, error);
 	conns_done(server);
 	return rc;
 }
@@ -298,6 +272,8 @@ static struct server *server_new(const struct serve_options *options)
 	server->reserve_fd = -1;
 	server->listener.fd = -1;
 	server->listener.lock_fd = -1;
+	template_init(&server->template);
+	boot_init(&server->boot);
 	anchor_init(&server->anchor);
 	conns_init(&server->conns);
 	return server;
@@ -308,6 +284,7 @@ static void server_free(struct server *server)
 	anchor_done(&server->anchor);
 	listener_done(&server->listener);
 	machine_free(server->machine);
+	template_done(&server->template);
 	kvm_host_close(server->host);
 	if (server->clones.records)
 		clones_done(&server->clones);

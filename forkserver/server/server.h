@@ -13,11 +13,13 @@
 #include <stdint.h>
 
 #include "forkserver/server/anchor.h"
+#include "forkserver/server/boot.h"
 #include "forkserver/server/clone.h"
 #include "forkserver/server/conn.h"
 #include "forkserver/server/listener.h"
 #include "forkserver/server/metrics.h"
 #include "forkserver/server/options.h"
+#include "forkserver/server/template.h"
 #include "forkserver/server/timers.h"
 #include "forkserver/server/watch.h"
 #include "vmm/kvm/host.h"
@@ -26,9 +28,9 @@
 struct server {
 	const struct serve_options *options;
 	struct kvm_host *host;	  /* owned */
-	struct machine *machine;  /* owned; frozen once the server serves */
-	struct machine_info info; /* of the frozen machine                */
-	size_t request_capacity;  /* bytes of a request the guest can take */
+	struct machine *machine;  /* owned; frozen once the server serves         */
+	struct machine_info info; /* of the frozen machine                        */
+	size_t request_capacity;  /* bytes of a request the guest can take; 0 before */
 	pid_t pid;
 	uid_t uid;
 
@@ -41,6 +43,8 @@ struct server {
 	struct watch listener_watch;
 	struct listener listener;
 
+	struct template template; /* while it runs */
+	struct boot boot;
 	struct anchor anchor;
 	struct clones clones;
 	struct conns conns;
@@ -48,13 +52,22 @@ struct server {
 	struct metrics metrics;
 	uint64_t now_ns; /* when the loop last woke up                       */
 	bool stopping;	 /* no new clones or connections; ends when it can   */
-	bool serving;	 /* locked down                                      */
+	bool serving;	 /* the template is frozen, the process locked down  */
 };
+
+/* "booting", then "frozen". */
+static inline const char *server_state_name(const struct server *server)
+{
+	return server->serving ? "frozen" : "booting";
+}
 
 /* Stop: refuse what is new, end the clones (unless they are to be kept), then leave the loop. */
 void server_stop(struct server *server, const char *why);
 
-/* Serve until stopped. 0, or -errno when the loop itself failed. */
+/*
+ * Serve until stopped or, as long as the template boots, until that is over. 0, or -errno when the
+ * loop itself failed.
+ */
 int server_loop(struct server *server, struct error *error);
 
 #endif

@@ -5,52 +5,145 @@
 #include "forkserver/server/template.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "forkserver/server/log.h"
-#include "vmm/base/util.h"
+#include "forkserver/server/server.h"
+#include "vmm/base/cleanup.h"
+
+void template_init(struct template *template)
+{
+	*template = (struct template){
+		.serial = {.in_fd = -1, .out_fd = -1},
+		.progress_fd = -1,
+	};
+}
+
+static void close_serial(struct template *template)
+{
+	fd_close(&template->serial.in_fd);
+	fd_close(&template->serial.out_fd);
+}
+
+void template_done(struct template *template)
+{
+	close_serial(template);
+	fd_close(&template->progress_fd);
+}
+
+int template_claim_serial(struct template *template, const struct serve_serial *serial,
+			  struct error *error)
+{
+	int mode;
+
+	switch (serial->kind) {
+	case SERVE_SERIAL_STDIO:
+		template->serial.in_fd = STDIN_FILENO;
+		template->serial.out_fd = STDOUT_FILENO;
+		return 0;
+	case SERVE_SERIAL_FD:
+		mode = fcntl(serial->fd, F_GETFL);
+		if (mode < 0)
+			return error_set_errno(error, errno, "--serial fd:%d", serial->fd);
+		mode &= O_ACCMODE;
+		template->serial.in_fd = mode == O_WRONLY ? -1 : serial->fd;
+		template->serial.out_fd = mode == O_RDONLY ? -1 : serial->fd;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+int template_open_serial(struct template *template, const struct serve_serial *serial,
+			 struct error *error)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (serial->kind != SERVE_SERIAL_FILE)
+		return 0;
+	/* Not waiting: a FIFO that nobody reads is an error at once. */
+	fd = open(serial->path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC,
+		  0600);
+	if (fd >= 0)
+		template->serial.out_fd = fcntl(fd, F_DUPFD_CLOEXEC, FD_HIGH);
+	if (template->serial.out_fd < 0)
+		return error_set_errno(error, errno, "cannot open %s (--serial)", serial->path);
+	return 0;
+}
 
 /* The template's console is for the log, line by line. */
-struct console {
-	size_t len;
-	char line[256];
-};
-
-static void console_flush(struct console *console)
+static void flush_line(struct template *template)
 {
-	if (console->len)
-		log_info("template: %.*s", (int)console->len, console->line);
-	console->len = 0;
+	if (template->line_len)
+		log_info("template: %.*s", (int)template->line_len, template->line);
+	template->line_len = 0;
 }
 
 static int on_console(void *ctx, const char *text, size_t len)
 {
-	struct console *console = ctx;
+	struct template *template = ctx;
 
 	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '\n' || console->len == sizeof(console->line))
-			console_flush(console);
-		if (text[i] != '\n')
-			console->line[console->len++] = text[i];
+		if (text[i] == '\n' || template->line_len == sizeof(template->line))
+			flush_line(template);
+		if (text[i] != '\n' && text[i] != '\r')
+			template->line[template->line_len++] = text[i];
 	}
 	return 0;
 }
 
-static int boot(struct server *server, const volatile int *cancel, struct error *error)
+/* On a vCPU's thread, with the machine locked. */
+static void on_progress(void *ctx)
 {
-	struct console console = {.len = 0};
-	struct machine_sink sink = {.ctx = &console, .console = on_console};
-	struct machine_end end = {.reason = MACHINE_END_COUNT_};
-	int rc = machine_boot(server->machine, &sink, server->options->boot_timeout_ns, cancel,
-			      &end, error);
+	const struct template *template = ctx;
+	const uint64_t one = 1;
 
-	console_flush(&console);
-	if (rc == -ETIMEDOUT)
-		return error_set(error, ETIMEDOUT,
-				 "the guest did not reach its template point within %llu ms: it "
-				 "may hang, or need a longer --boot-timeout",
-				 (unsigned long long)(server->options->boot_timeout_ns /
-						      (NS_PER_SEC / 1000)));
+	(void)!write(template->progress_fd, &one, sizeof(one));
+}
+
+const char *template_image(const struct serve_options *options)
+{
+	return options->stub ? options->stub : options->guest.kernel;
+}
+
+int template_load(struct server *server, struct error *error)
+{
+	const struct serve_options *options = server->options;
+	int rc = machine_new(server->host, &options->machine, &server->machine, error);
+
+	if (rc < 0)
+		return rc;
+	if (options->stub)
+		return machine_load(server->machine, options->stub, options->args, error);
+	return machine_load_linux(server->machine, &options->guest, error);
+}
+
+int template_start(struct server *server, struct error *error)
+{
+	struct template *template = &server->template;
+
+	template->progress_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (template->progress_fd < 0)
+		return error_set_errno(error, errno, "eventfd");
+	template->sink = (struct machine_sink){
+		.ctx = template,
+		.console = on_console,
+		.progress = on_progress,
+	};
+	if (server->options->serial.kind != SERVE_SERIAL_LOG)
+		template->sink.serial = &template->serial;
+	return machine_start(server->machine, &template->sink, error);
+}
+
+int template_stop(struct server *server, struct error *error)
+{
+	struct machine_end end = {.reason = MACHINE_END_COUNT_};
+	int rc = machine_stop(server->machine, &end, error);
+
+	flush_line(&server->template);
 	if (rc == -ECANCELED)
 		return error_set(error, ECANCELED,
 				 "the guest ended before its template point (%s%s%s)",
@@ -59,31 +152,14 @@ static int boot(struct server *server, const volatile int *cancel, struct error 
 	return rc;
 }
 
-int template_boot(struct server *server, const volatile int *cancel, struct error *error)
+int template_freeze(struct server *server, struct error *error)
 {
-	const struct serve_options *options = server->options;
-	uint64_t started_ns = now_ns();
-	uint64_t booted_ns;
-	int rc;
+	int rc = machine_freeze(server->machine, error);
 
-	rc = machine_new(server->host, &options->machine, &server->machine, error);
-	if (rc == 0)
-		rc = machine_load(server->machine, options->stub, options->args, error);
-	if (rc == 0)
-		rc = boot(server, cancel, error);
 	if (rc < 0)
 		return rc;
-	booted_ns = now_ns();
-	rc = machine_freeze(server->machine, error);
-	if (rc < 0)
-		return rc;
+	template_done(&server->template);
 	machine_get_info(server->machine, &server->info);
 	server->request_capacity = machine_request_capacity(server->machine);
-	log_info("template of %s: %llu MiB RAM, %llu KiB populated, %u vCPUs, %u memslots; booted "
-		 "in %llu us, frozen in %llu us",
-		 options->stub, (unsigned long long)(server->info.ram_size / MIB),
-		 (unsigned long long)(server->info.populated / KIB), server->info.vcpus,
-		 server->info.slots, (unsigned long long)((booted_ns - started_ns) / 1000),
-		 (unsigned long long)((now_ns() - booted_ns) / 1000));
 	return 0;
 }

@@ -13,6 +13,7 @@ enum watch_kind {
 	WATCH_CONN,	/* struct conn: a client      */
 	WATCH_CLONE,	/* struct clone: its end      */
 	WATCH_ANCHOR,	/* struct anchor: its end     */
+	WATCH_BOOT,	/* the template, as it boots  */
 };
 
 struct watch {

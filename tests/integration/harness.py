@@ -244,25 +244,36 @@ class Server:
         self.args = [*wrapper, FORKVM, "serve", "--stub", image, "--socket", self.path,
                      *map(str, options)]
         self.process = None
+        self.ready_fd = -1
 
-    def start(self):
-        read_end, write_end = os.pipe()
+    def launch(self):
+        """Let it boot; whether it comes up is for wait_ready to tell."""
+        self.ready_fd, write_end = os.pipe()
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 [*self.args, "--ready-fd", str(write_end)], stderr=log, pass_fds=[write_end],
                 stdin=subprocess.DEVNULL, stdout=log)
         os.close(write_end)
+        return self
+
+    def wait_ready(self):
+        """True once it serves clones, False when it has ended instead."""
         ready = b""
         end = time.monotonic() + DEADLINE_S
         while not ready.endswith(b"ready\n"):
-            if not readable(read_end, end - time.monotonic()):
+            if not readable(self.ready_fd, end - time.monotonic()):
                 break
-            piece = os.read(read_end, 100)
+            piece = os.read(self.ready_fd, 100)
             if not piece:
                 break
             ready += piece
-        os.close(read_end)
-        if ready != b"ready\n":
+        os.close(self.ready_fd)
+        self.ready_fd = -1
+        return ready == b"ready\n"
+
+    def start(self):
+        self.launch()
+        if not self.wait_ready():
             self.kill()
             raise AssertionError(f"the server did not start:\n{self.log()}")
         return self
@@ -372,6 +383,9 @@ class Server:
             self.wait()
 
     def clean(self):
+        if self.ready_fd >= 0:
+            os.close(self.ready_fd)
+            self.ready_fd = -1
         if self.own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 

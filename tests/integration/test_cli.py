@@ -6,13 +6,14 @@ import base64
 import json
 import os
 import subprocess
+import termios
 
 import harness
 from harness import Server, is_alive, run, wait_until
 
 OK, FAILED, MISUSED, UNREACHABLE, CLONE = range(5)
 MAX_REQUEST = 65536
-VERBS = ("serve", "clone", "list", "inspect", "kill", "stats", "stop", "version", "help")
+VERBS = ("serve", "clone", "list", "inspect", "kill", "freeze", "stats", "stop", "version", "help")
 
 
 class Cli(harness.TestCase):
@@ -38,7 +39,7 @@ class Cli(harness.TestCase):
             told = run("help", verb)
             self.expect(told, OK)
             self.assertIn(b"usage: forkvm " + verb.encode(), told.stdout)
-        for verb in ("serve", "clone", "list", "inspect", "kill", "stats", "stop"):
+        for verb in ("serve", "clone", "list", "inspect", "kill", "freeze", "stats", "stop"):
             self.assertEqual(run(verb, "--help").stdout, run("help", verb).stdout)
 
     def test_version(self):
@@ -58,7 +59,7 @@ class Cli(harness.TestCase):
         self.assertEqual(result.returncode, MISUSED)
 
     def test_no_server(self):
-        for verb in ("clone", "list", "inspect", "stats", "stop"):
+        for verb in ("clone", "list", "inspect", "freeze", "stats", "stop"):
             self.expect(run(verb, "--socket", "/tmp/forkvm-it-none.sock"), UNREACHABLE, b"",
                         "no server is at /tmp/forkvm-it-none.sock", "forkvm serve")
         self.expect(run("kill", "--all", "--socket", "/tmp/forkvm-it-none.sock"), UNREACHABLE, b"")
@@ -68,7 +69,7 @@ class Cli(harness.TestCase):
         self.expect(run("stats", "--socket", "/tmp"), UNREACHABLE, b"")
 
     def test_unknown_and_malformed_options(self):
-        for verb in ("clone", "list", "inspect", "kill", "stats", "stop"):
+        for verb in ("clone", "list", "inspect", "kill", "freeze", "stats", "stop"):
             for options in (["--nonsense"], ["-x"], ["--socket"], ["--name"], ["--json=1"],
                             ["--socket", ""], ["--name", "a", "--socket", "b"],
                             ["--socket", "x" * 200], ["--name", "a/b"]):
@@ -79,13 +80,19 @@ class Cli(harness.TestCase):
                     self.assertIn(f"forkvm {verb}: ".encode(), result.stderr)
         for options in (["--count", "0"], ["--count", "x"], ["--count", "-1"],
                         ["--count", "99999999999"], ["--timeout", "x"], ["--timeout", "-5"],
-                        ["--request", "a", "--request-file", "b"], ["stray"]):
+                        ["--request", "a", "--request-file", "b"], ["stray"],
+                        ["--console", "--console-file", "a"],
+                        ["--console-file", "-", "--count", "2"],
+                        ["--console-file", "-", "--detach"], ["--console-file", "-", "--json"],
+                        ["--console-file", "-", "--request-file", "-"]):
             with self.subTest(options=options):
                 self.expect(run("clone", *options), MISUSED, b"")
         for args in ((), ("x",), ("-1",), ("1", "--all"), ("99999999999999999999",)):
             self.expect(run("kill", *args), MISUSED, b"")
         self.expect(run("inspect", "1", "2"), MISUSED, b"")
-        for verb in ("list", "stats", "stop"):
+        for time in ("", "x", "-1"):
+            self.expect(run("freeze", "--timeout", time), MISUSED, b"", "--timeout")
+        for verb in ("list", "freeze", "stats", "stop"):
             self.expect(run(verb, "stray"), MISUSED, b"")
 
     # ---- clone ----
@@ -165,6 +172,51 @@ class Cli(harness.TestCase):
             result = server.cli("clone", "--console", "--request", "op=exception")
             self.assertEqual(result.returncode, CLONE)
             self.assertIn(b"exception", result.stderr)
+
+    def test_console_file(self):
+        with Server("hostile") as server:
+            path = os.path.join(server.folder, "console")
+            for _ in range(2):
+                result = server.cli("clone", "--console-file", path, "--request", "op=exception")
+                self.assertEqual(result.returncode, CLONE)
+                self.assertNotIn(b"vector", result.stderr)
+            result = server.cli("clone", "--console-file", path, "--detach", "--count", 3,
+                                "--request", "op=exception")
+            self.expect(result, OK)
+            server.wait_quiet()
+            with open(path, "rb") as file:
+                self.assertEqual(file.read().count(b"exception"), 5, "it is appended to")
+            self.expect(server.cli("clone", "--console-file", "/nowhere/at/all"), FAILED, b"",
+                        "/nowhere/at/all", "No such file")
+
+    def test_console_on_standard_output(self):
+        with Server("hostile") as server:
+            for stdin in (b"", b"some input\n" * 10000):
+                result = server.cli("clone", "--console-file", "-", "--request", "op=exception",
+                                    stdin=stdin)
+                self.assertEqual(result.returncode, CLONE)
+                self.assertIn(b"exception", result.stdout)
+                self.assertIn(b"status", result.stderr)
+
+    def test_console_on_a_terminal(self):
+        """What is typed does not echo, Ctrl-C is the guest's, Ctrl-] is the way out."""
+        with Server("spin") as server:
+            ours, theirs = os.openpty()
+            before = termios.tcgetattr(theirs)
+            process = subprocess.Popen(
+                [harness.FORKVM, "clone", "--socket", server.path, "--console-file", "-"],
+                stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+            wait_until(lambda: len(server.clones()) == 1, "it lives")
+            self.assertFalse(termios.tcgetattr(theirs)[3] & (termios.ECHO | termios.ISIG))
+            os.write(ours, b"abc\x03\x04")
+            self.assertFalse(harness.readable(ours, 0.1))
+            self.assertIsNone(process.poll())
+            os.write(ours, b"\x1d")
+            self.assertEqual(process.wait(harness.DEADLINE_S), OK)
+            self.assertEqual(termios.tcgetattr(theirs), before)
+            os.close(ours)
+            os.close(theirs)
+            server.wait_quiet()
 
     def test_detach(self):
         with Server("spin") as server:

@@ -106,6 +106,39 @@ class Startup(harness.TestCase):
         path = self.file("huge", bytes(whole))
         self.refuse(FAILED, path, "does not fit", image=path)
 
+    # ---- Linux guests ----
+
+    def refuse_plainly(self, *words, options=()):
+        """What is wrong before there is an image to look at."""
+        result = run("serve", "--socket", self.path, *options)
+        self.assertEqual(result.returncode, MISUSED, result)
+        for word in words:
+            self.assertIn(word, result.stderr.decode())
+
+    def test_one_guest_of_one_kind(self):
+        self.refuse(MISUSED, "--stub or --kernel, not both", options=["--kernel", "/x"])
+        self.refuse_plainly("--args", "--cmdline", options=["--kernel", "/x", "--args", "a"])
+        for option in ("--initrd", "--cmdline", "--serial", "--template-on"):
+            self.refuse(MISUSED, option, "--kernel", options=[option, "x"])
+
+    def test_patterns(self):
+        for text in ("", "x" * 256):
+            self.refuse_plainly("--template-on", "1 to 255",
+                                options=["--kernel", "/x", "--template-on", text])
+
+    def test_serial_ports(self):
+        for text in ("", "fd:", "fd:x", "fd:-1", "fd:3x"):
+            self.refuse_plainly("--serial", options=["--kernel", "/x", "--serial", text])
+        for text, word in (("fd:77", "Bad file descriptor"), (self.folder, "directory"),
+                           ("/nowhere/at/all", "No such file")):
+            result = run("serve", "--socket", self.path, "--kernel", "/x", "--serial", text)
+            self.assertEqual(result.returncode, FAILED, result)
+            for part in ("--serial", text, word):
+                self.assertIn(part, result.stderr.decode())
+
+    def test_entropy(self):
+        self.refuse(MISUSED, "--rng or --no-rng", options=["--rng", "--no-rng"])
+
     def test_no_stub_named(self):
         result = run("serve", "--socket", self.path)
         self.assertEqual(result.returncode, MISUSED)
@@ -152,7 +185,7 @@ class Startup(harness.TestCase):
             pass
 
     def test_times(self):
-        for option in ("--boot-timeout", "--clone-timeout"):
+        for option in ("--boot-timeout", "--clone-timeout", "--freeze-after"):
             for time in ("", "x", "-1", "1.5", "5 s", "5y", "10000000000000000000000",
                          "1000000d"):
                 self.refuse(MISUSED, option, options=[option, time])

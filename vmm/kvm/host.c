@@ -4,6 +4,7 @@
  */
 #include "vmm/kvm/host.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -16,8 +17,9 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
-#define CPUID_ENTRIES_MAX 512u
-#define MSRS_MAX	  1024u
+#define CPUID_ENTRIES_MAX    512u
+#define LEAF1_ECX_HYPERVISOR (1u << 31)
+#define MSRS_MAX	     1024u
 
 /* What forkvm cannot do without, by the name the kernel's document gives it. */
 static const struct {
@@ -75,6 +77,21 @@ static bool module_parameter(const char *path, bool fallback)
 	if (fd < 0 || read(fd, &value, 1) != 1)
 		return fallback;
 	return value == 'Y' || value == '1';
+}
+
+/* CPUID 0x40000000, where hypervisors give their name. */
+static bool runs_on_tcg(void)
+{
+	uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+	char name[12];
+
+	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & LEAF1_ECX_HYPERVISOR))
+		return false;
+	__cpuid(0x40000000, eax, ebx, ecx, edx);
+	memcpy(name, &ebx, 4);
+	memcpy(name + 4, &ecx, 4);
+	memcpy(name + 8, &edx, 4);
+	return memcmp(name, "TCGTCGTCGTCG", sizeof(name)) == 0;
 }
 
 /* Which vendor module serves, and what it does with page tables. */
@@ -207,6 +224,7 @@ int kvm_host_open(const char *device, struct kvm_host **ret, struct error *error
 		return rc;
 	}
 	examine_module(host);
+	host->is_tcg = runs_on_tcg();
 	*ret = host;
 	return 0;
 }

@@ -27,6 +27,7 @@ struct kvm_host {
 	bool has_tsc_offset;		 /* KVM_CAP_VCPU_ATTRIBUTES: TSC offset         */
 	bool has_kvmclock_ctrl;		 /* KVM_CAP_KVMCLOCK_CTRL                      */
 	bool has_tsc_deadline;		 /* KVM_CAP_TSC_DEADLINE_TIMER, in an in-kernel LAPIC */
+	bool is_tcg;			 /* the processor is QEMU's emulated one       */
 	bool shadows_page_tables;	 /* no EPT or NPT: memslots cost by their size */
 	bool needs_tss_addr;		 /* VMX without unrestricted guest             */
 	struct kvm_cpuid2 *cpuid;	 /* supported table; owned                     */

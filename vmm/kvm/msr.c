@@ -28,6 +28,7 @@
 #define MSR_MPERF	      0xe7u
 #define MSR_APERF	      0xe8u
 #define MSR_ARCH_CAPABILITIES 0x10au
+#define MSR_HV_VP_RUNTIME     0x40000010u
 #define MSR_HV_TIME_REF_COUNT 0x40000020u
 #define MSR_BNDCFGS	      0xd90u
 #define MSR_XSS		      0xda0u
@@ -50,6 +51,7 @@ static const struct {
 	{MSR_SMI_COUNT, "MSR_SMI_COUNT", true, true, "counts"},
 	{MSR_MPERF, "IA32_MPERF", true, true, "counts"},
 	{MSR_APERF, "IA32_APERF", true, true, "counts"},
+	{MSR_HV_VP_RUNTIME, "HV_X64_MSR_VP_RUNTIME", true, true, "counts"},
 	{MSR_HV_TIME_REF_COUNT, "HV_X64_MSR_TIME_REF_COUNT", true, true, "counts with kvmclock"},
 	{MSR_SMBASE, "MSR_IA32_SMBASE", false, true, "only SMM may move it, and no guest has SMM"},
 	{MSR_CORE_CAPABILITIES, "IA32_CORE_CAPABILITIES", false, true, "constant of the host"},

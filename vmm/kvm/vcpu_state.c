@@ -17,6 +17,9 @@
 #include "vmm/kvm/msr.h"
 #include "vmm/kvm/vm_state.h"
 
+#define TSS_AVAILABLE 9 /* types of a system segment in 64-bit mode: Intel SDM volume 3, 3.5 */
+#define TSS_BUSY      11
+
 struct item {
 	const char *name;
 	bool (*present)(const struct kvm_vm *vm, const struct kvm_host *host); /* NULL: always */
@@ -143,6 +146,17 @@ static int tsc_offset_attr(const struct kvm_vcpu *vcpu, unsigned long request, u
 	return ioctl(vcpu->fd, request, &attr);
 }
 
+/*
+ * QEMU 7.2's emulation of SVM allows ring 3 its ports only by a TSS that is marked available, as
+ * LTR finds it and not as LTR leaves it. KVM always reads a busy one, so restoring what was read
+ * would take a guest's ports away. KVM takes both kinds.
+ */
+static void make_tss_available(struct kvm_segment *tr)
+{
+	if (tr->type == TSS_BUSY)
+		tr->type = TSS_AVAILABLE;
+}
+
 static void rearm_timer(struct vcpu_state *state)
 {
 	__u64 none = 0;
@@ -171,6 +185,8 @@ int vcpu_state_capture(const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
 			return error_set_errno(error, errno, "read %s of vCPU %u", items[i].name,
 					       vcpu->index);
 	}
+	if (host->is_tcg)
+		make_tss_available(&state->sregs.tr);
 	state->cr8 = vcpu->run->cr8;
 	if (host->has_tsc_offset &&
 	    tsc_offset_attr(vcpu, KVM_GET_DEVICE_ATTR, &state->tsc_offset) < 0)

@@ -285,6 +285,7 @@ def request_seeds():
         "kill": b'{"op":"kill","id":9223372036854775807}\n{"op":"kill","all":true}\n',
         "kill-neither": b'{"op":"kill"}\n',
         "stats-stop": b'{"op":"stats"}\n{"op":"stop"}\n',
+        "freeze": b'{"op":"freeze","tag":"f"}\n{"op":"freeze","id":1}\n',
         "escapes": b'{"op":"clone","request":"\\u0000\\ud83d\\ude00\\"\\\\"}\n',
         "types": b'{"op":1}\n{"op":"clone","answer":1}\n{"op":"list","after":-1}\n[]\n1\n""\n',
         "duplicate": b'{"op":"stop","op":"stats"}\n',

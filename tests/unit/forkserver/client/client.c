@@ -102,6 +102,7 @@ Test(client, reads_the_greeting)
 		cr_assert_eq(greeting->protocol, 1);
 		cr_assert_eq(greeting->pid, 77);
 		cr_assert_eq(greeting->max_request, 1024);
+		cr_assert_not(greeting->booting, "as of a server that says nothing of it");
 		cr_assert_geq(forkvm_client_fd(client), 0);
 		forkvm_client_close(client);
 		fake_stop(&fake);
@@ -307,6 +308,61 @@ Test(client, a_call_that_is_refused)
 	client = open_client(&fake);
 	cr_assert_eq(forkvm_client_call(client, "kill", "\"id\":7", NULL, &error), -ESRCH);
 	cr_assert_str_eq(error.text, "no such");
+	forkvm_client_close(client);
+	fake_stop(&fake);
+}
+
+#define CALL_REPLY "{\"tag\":9223372036854775807,"
+
+static int freeze(const char *text, int timeout_ms, struct forkvm_frozen *ret)
+{
+	struct forkvm_client *client;
+	struct fake fake;
+	int rc;
+
+	fake_start(&fake, text, 10000, true);
+	client = open_client(&fake);
+	rc = forkvm_client_freeze(client, timeout_ms, ret, &error);
+	forkvm_client_close(client);
+	fake_stop(&fake);
+	return rc;
+}
+
+Test(client, freezes)
+{
+	struct forkvm_frozen frozen;
+
+	cr_assert_eq(freeze(GREETING CALL_REPLY "\"ok\":{\"booted_us\":1,\"frozen_us\":22,"
+						"\"populated_bytes\":4294967296}}\n",
+			    -1, &frozen),
+		     0, "%s", error.text);
+	cr_assert_eq(frozen.booted_us, 1);
+	cr_assert_eq(frozen.frozen_us, 22);
+	cr_assert_eq(frozen.populated_bytes, 4294967296);
+	cr_assert_eq(freeze(GREETING CALL_REPLY "\"error\":{\"code\":\"EALREADY\","
+						"\"message\":\"it is\"}}\n",
+			    10000, &frozen),
+		     -EALREADY);
+	cr_assert_str_eq(error.text, "it is");
+	cr_assert_eq(freeze(GREETING CALL_REPLY "\"ok\":{\"booted_us\":\"x\"}}\n", -1, &frozen),
+		     -EPROTO);
+	cr_assert_eq(freeze(GREETING, 30, &frozen), -ETIMEDOUT);
+	/* Events of clones do not make it wait for longer. */
+	cr_assert_eq(freeze(GREETING "{\"tag\":1,\"started\":{\"id\":1,\"pid\":2}}\n", 30, &frozen),
+		     -ETIMEDOUT);
+}
+
+Test(client, a_server_that_boots)
+{
+	struct forkvm_client *client;
+	struct fake fake;
+
+	fake_start(&fake,
+		   "{\"forkvm\":\"9\",\"protocol\":1,\"name\":\"a\",\"pid\":7,"
+		   "\"state\":\"booting\",\"max_request\":0,\"max_line\":131072}\n",
+		   10000, true);
+	client = open_client(&fake);
+	cr_assert(forkvm_client_greeting(client)->booting);
 	forkvm_client_close(client);
 	fake_stop(&fake);
 }

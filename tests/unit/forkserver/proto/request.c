@@ -34,7 +34,8 @@ static void refuse(const char *line, int code)
 
 Test(request, every_op_by_its_name)
 {
-	static const char *const names[] = {"hello", "clone", "list", "inspect", "stats", "stop"};
+	static const char *const names[] = {"hello", "clone",  "list", "inspect",
+					    "stats", "freeze", "stop"};
 	char line[64];
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -215,6 +216,7 @@ Test(request, types_and_ranges)
 		"{\"op\":null}",
 		"{\"op\":\"stats\",\"extra\":1}",
 		"{\"op\":\"stop\",\"id\":1}",
+		"{\"op\":\"freeze\",\"timeout_ms\":1}",
 		"{\"op\":\"clone\",\"id\":1}",
 		"{\"op\":\"clone\",\"answer\":0}",
 		"{\"op\":\"clone\",\"detach\":null}",

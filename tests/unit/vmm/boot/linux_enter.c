@@ -24,9 +24,9 @@ static void make_vcpu(unsigned int index)
 {
 	host = require_kvm();
 	cr_assert_eq(kvm_vm_init(&vm, host, &error), 0, "%s", error.text);
-	cr_assert_eq(kvm_vm_add_irqchip(&vm, &error), 0, "%s", error.text);
+	cr_assert_eq(kvm_vm_add_irqchip(&vm, true, &error), 0, "%s", error.text);
 	cr_assert_eq(kvm_vcpu_init(&vcpu, &vm, host, index, &error), 0, "%s", error.text);
-	cr_assert_eq(cpuid_apply(&vcpu, host, 2, &error), 0, "%s", error.text);
+	cr_assert_eq(cpuid_apply(&vcpu, host, 2, true, &error), 0, "%s", error.text);
 }
 
 static void end(void)
@@ -145,7 +145,7 @@ Test(linux_enter, without_interrupt_controllers)
 	host = require_kvm();
 	cr_assert_eq(kvm_vm_init(&vm, host, &error), 0, "%s", error.text);
 	cr_assert_eq(kvm_vcpu_init(&vcpu, &vm, host, 0, &error), 0, "%s", error.text);
-	cr_assert_eq(cpuid_apply(&vcpu, host, 1, &error), 0, "%s", error.text);
+	cr_assert_eq(cpuid_apply(&vcpu, host, 1, false, &error), 0, "%s", error.text);
 	cr_assert_eq(linux_enter(&vcpu, &entry, &error), -EINVAL);
 	cr_assert_not_null(strstr(error.text, "KVM_GET_LAPIC"), "%s", error.text);
 	end();

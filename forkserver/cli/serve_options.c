@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The options of forkvm serve: from words to struct serve_options.
+ */
+#include "forkserver/cli/serve_options.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "forkserver/cli/cli.h"
+#include "forkserver/cli/parse.h"
+#include "vmm/base/util.h"
+
+#define NS_PER_MS	      (NS_PER_SEC / 1000)
+
+/* A stub boots in milliseconds, a Linux guest in seconds; both may be on a slow host. */
+#define BOOT_TIMEOUT_STUB_NS  (30 * NS_PER_SEC)
+#define BOOT_TIMEOUT_LINUX_NS (120 * NS_PER_SEC)
+
+/* Options without a short form; the letters of CLI_TARGET_OPTIONS are taken. */
+enum {
+	OPT_FIRST_ = 0x200,
+	OPT_STUB = OPT_FIRST_,
+	OPT_ARGS,
+	OPT_KERNEL,
+	OPT_INITRD,
+	OPT_CMDLINE,
+	OPT_SERIAL,
+	OPT_TEMPLATE_ON,
+	OPT_RNG,
+	OPT_NO_RNG,
+	OPT_MEM,
+	OPT_CPUS,
+	OPT_MEM_PATH,
+	OPT_SLOTS,
+	OPT_IRQCHIP,
+	OPT_CPUID,
+	OPT_BOOT_TIMEOUT,
+	OPT_FREEZE_AFTER,
+	OPT_DEVICE,
+	OPT_ALLOW_UID,
+	OPT_MAX_CONNECTIONS,
+	OPT_NO_ANCHOR,
+	OPT_READY_FD,
+	OPT_LOG_LEVEL,
+	OPT_LOG_JSON,
+	OPT_MAX_CLONES,
+	OPT_CLONE_TIMEOUT,
+	OPT_CLONE_MEMORY,
+	OPT_KEEP_CLONES,
+	OPT_END_
+};
+
+static_assert(OPT_END_ - OPT_FIRST_ <= 64, "a bit of serve_command.given for each");
+
+const struct option serve_option_table[] = {
+	{"stub", required_argument, NULL, OPT_STUB},
+	{"args", required_argument, NULL, OPT_ARGS},
+	{"kernel", required_argument, NULL, OPT_KERNEL},
+	{"initrd", required_argument, NULL, OPT_INITRD},
+	{"cmdline", required_argument, NULL, OPT_CMDLINE},
+	{"serial", required_argument, NULL, OPT_SERIAL},
+	{"template-on", required_argument, NULL, OPT_TEMPLATE_ON},
+	{"rng", no_argument, NULL, OPT_RNG},
+	{"no-rng", no_argument, NULL, OPT_NO_RNG},
+	{"mem", required_argument, NULL, OPT_MEM},
+	{"cpus", required_argument, NULL, OPT_CPUS},
+	{"mem-path", required_argument, NULL, OPT_MEM_PATH},
+	{"slots", required_argument, NULL, OPT_SLOTS},
+	{"irqchip", no_argument, NULL, OPT_IRQCHIP},
+	{"cpuid", no_argument, NULL, OPT_CPUID},
+	{"boot-timeout", required_argument, NULL, OPT_BOOT_TIMEOUT},
+	{"freeze-after", required_argument, NULL, OPT_FREEZE_AFTER},
+	{"device", required_argument, NULL, OPT_DEVICE},
+	{"allow-uid", required_argument, NULL, OPT_ALLOW_UID},
+	{"max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS},
+	{"no-anchor", no_argument, NULL, OPT_NO_ANCHOR},
+	{"ready-fd", required_argument, NULL, OPT_READY_FD},
+	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+	{"log-json", no_argument, NULL, OPT_LOG_JSON},
+	{"max-clones", required_argument, NULL, OPT_MAX_CLONES},
+	{"clone-timeout", required_argument, NULL, OPT_CLONE_TIMEOUT},
+	{"clone-memory", required_argument, NULL, OPT_CLONE_MEMORY},
+	{"keep-clones", no_argument, NULL, OPT_KEEP_CLONES},
+	CLI_TARGET_OPTIONS,
+	{0},
+};
+
+/* What makes sense with one kind of guest only. */
+static const struct {
+	int option;
+	bool linux_only;
+	const char *complaint;
+} kinds[] = {
+	{OPT_ARGS, false, "--args is for stubs: a Linux guest takes --cmdline"},
+	{OPT_INITRD, true, "--initrd is for Linux guests (--kernel)"},
+	{OPT_CMDLINE, true, "--cmdline is for Linux guests (--kernel): a stub takes --args"},
+	{OPT_SERIAL, true, "--serial is for Linux guests (--kernel): a stub has no serial port"},
+	{OPT_TEMPLATE_ON, true,
+	 "--template-on is for Linux guests (--kernel): a stub has no serial port"},
+};
+
+static bool was_given(const struct serve_command *command, int option)
+{
+	return command->given >> (option - OPT_FIRST_) & 1;
+}
+
+static int set_slots(struct machine_config *config, const char *text, struct error *error)
+{
+	if (!strcmp(text, "auto"))
+		config->slots = MACHINE_SLOTS_AUTO;
+	else if (!strcmp(text, "all"))
+		config->slots = MACHINE_SLOTS_ALL;
+	else if (!strcmp(text, "populated"))
+		config->slots = MACHINE_SLOTS_POPULATED;
+	else
+		return error_set(error, EINVAL, "--slots is auto, all or populated, not \"%.40s\"",
+				 text);
+	return 0;
+}
+
+static int set_serial(struct serve_serial *serial, const char *text, struct error *error)
+{
+	uint64_t fd = 0;
+
+	*serial = (struct serve_serial){.kind = SERVE_SERIAL_LOG};
+	if (!strcmp(text, "log"))
+		return 0;
+	if (!strncmp(text, "fd:", 3)) {
+		int rc = parse_number("--serial fd:", text + 3, 0, INT32_MAX, &fd, error);
+
+		serial->kind = SERVE_SERIAL_FD;
+		serial->fd = (int)fd;
+		return rc;
+	}
+	if (!text[0])
+		return error_set(error, EINVAL,
+				 "--serial is log, none, stdio, fd:N or the path of a file, and "
+				 "not empty");
+	if (!strcmp(text, "none"))
+		serial->kind = SERVE_SERIAL_NONE;
+	else if (!strcmp(text, "stdio"))
+		serial->kind = SERVE_SERIAL_STDIO;
+	else
+		*serial = (struct serve_serial){.kind = SERVE_SERIAL_FILE, .path = text};
+	return 0;
+}
+
+static int set_pattern(struct machine_config *config, const char *text, struct error *error)
+{
+	size_t len = strlen(text);
+
+	if (!len || len > MACHINE_PATTERN_MAX)
+		return error_set(error, EINVAL,
+				 "--template-on has %zu bytes where 1 to %u are possible", len,
+				 MACHINE_PATTERN_MAX);
+	config->template_on = text;
+	return 0;
+}
+
+/* Which guest, and what only one kind of it has. */
+static int set_guest(struct serve_options *options, int option, const char *value,
+		     struct error *error)
+{
+	switch (option) {
+	case OPT_STUB:
+		options->stub = value;
+		return 0;
+	case OPT_ARGS:
+		options->args = value;
+		return 0;
+	case OPT_KERNEL:
+		options->guest.kernel = value;
+		return 0;
+	case OPT_INITRD:
+		options->guest.initrd = value;
+		return 0;
+	case OPT_CMDLINE:
+		options->guest.cmdline = value;
+		return 0;
+	case OPT_SERIAL:
+		return set_serial(&options->serial, value, error);
+	case OPT_TEMPLATE_ON:
+		return set_pattern(&options->machine, value, error);
+	case OPT_RNG:
+	case OPT_NO_RNG:
+		options->machine.rng = option == OPT_RNG;
+		return 0;
+	default:
+		return -ENOENT;
+	}
+}
+
+static int set_time(const char *option, const char *value, uint64_t *ns, struct error *error)
+{
+	uint64_t ms = 0;
+	int rc = parse_duration(option, value, &ms, error);
+
+	*ns = ms * NS_PER_MS;
+	return rc;
+}
+
+static int set_template(struct serve_options *options, int option, const char *value,
+			struct error *error)
+{
+	uint64_t number = 0;
+	int rc = 0;
+
+	switch (option) {
+	case OPT_MEM:
+		return parse_size("--mem", value, &options->machine.ram_size, error);
+	case OPT_CPUS:
+		/* What is too many is for the machine to say. */
+		rc = parse_number("--cpus", value, 0, UINT32_MAX, &number, error);
+		options->machine.vcpus = (unsigned int)number;
+		return rc;
+	case OPT_MEM_PATH:
+		options->machine.mem_path = value;
+		return 0;
+	case OPT_SLOTS:
+		return set_slots(&options->machine, value, error);
+	case OPT_IRQCHIP:
+		options->machine.force_irqchip = true;
+		return 0;
+	case OPT_CPUID:
+		options->machine.force_cpuid = true;
+		return 0;
+	case OPT_BOOT_TIMEOUT:
+		return set_time("--boot-timeout", value, &options->boot_timeout_ns, error);
+	case OPT_FREEZE_AFTER:
+		return set_time("--freeze-after", value, &options->freeze_after_ns, error);
+	case OPT_DEVICE:
+		options->device = value;
+		return 0;
+	default:
+		return -ENOENT;
+	}
+}
+
+static int add_allowed_uid(struct serve_options *options, const char *value, struct error *error)
+{
+	uint64_t uid;
+	int rc = parse_number("--allow-uid", value, 0, UINT32_MAX - 1, &uid, error);
+
+	if (rc < 0)
+		return rc;
+	if (options->allowed_uid_count == SERVE_ALLOWED_UIDS_MAX)
+		return error_set(error, E2BIG, "--allow-uid can be given %d times at most",
+				 SERVE_ALLOWED_UIDS_MAX);
+	options->allowed_uids[options->allowed_uid_count++] = (uid_t)uid;
+	return 0;
+}
+
+static int set_service(struct serve_command *command, int option, const char *value,
+		       struct error *error)
+{
+	struct serve_options *options = &command->options;
+	uint64_t number = 0;
+	int rc = 0;
+
+	switch (option) {
+	case OPT_ALLOW_UID:
+		return add_allowed_uid(options, value, error);
+	case OPT_MAX_CONNECTIONS:
+		rc = parse_number("--max-connections", value, 1, SERVE_MAX_CONNECTIONS_LIMIT,
+				  &number, error);
+		options->max_connections = (unsigned int)number;
+		return rc;
+	case OPT_NO_ANCHOR:
+		options->anchor = false;
+		return 0;
+	case OPT_READY_FD:
+		rc = parse_number("--ready-fd", value, 3, INT32_MAX, &number, error);
+		options->ready_fd = (int)number;
+		return rc;
+	case OPT_LOG_LEVEL:
+		rc = log_level_from_name(value);
+		if (rc < 0)
+			return error_set(error, EINVAL,
+					 "--log-level is error, warning, info or debug, not "
+					 "\"%.40s\"",
+					 value);
+		command->log_level = (enum log_level)rc;
+		return 0;
+	case OPT_LOG_JSON:
+		command->log_json = true;
+		return 0;
+	default:
+		return -ENOENT;
+	}
+}
+
+static int set_clones(struct serve_options *options, int option, const char *value,
+		      struct error *error)
+{
+	uint64_t number = 0;
+	int rc = 0;
+
+	switch (option) {
+	case OPT_MAX_CLONES:
+		rc = parse_number("--max-clones", value, 1, SERVE_MAX_CLONES_LIMIT, &number, error);
+		options->max_clones = (unsigned int)number;
+		return rc;
+	case OPT_CLONE_TIMEOUT:
+		return parse_duration("--clone-timeout", value, &options->clone_timeout_ms, error);
+	case OPT_CLONE_MEMORY:
+		return parse_size("--clone-memory", value, &options->clone_memory, error);
+	case OPT_KEEP_CLONES:
+		options->keep_clones = true;
+		return 0;
+	default:
+		return -ENOENT;
+	}
+}
+
+void serve_options_init(struct serve_command *command)
+{
+	*command = (struct serve_command){
+		.options =
+			{
+				.machine = {.ram_size = 128 * MIB, .vcpus = 1},
+				.max_connections = SERVE_MAX_CONNECTIONS,
+				.ready_fd = -1,
+				.anchor = true,
+			},
+		.log_level = LOG_INFO,
+	};
+}
+
+int serve_options_set(struct serve_command *command, int option, const char *value,
+		      struct error *error)
+{
+	int rc = set_guest(&command->options, option, value, error);
+
+	if (rc == -ENOENT)
+		rc = set_template(&command->options, option, value, error);
+	if (rc == -ENOENT)
+		rc = set_service(command, option, value, error);
+	if (rc == -ENOENT)
+		rc = set_clones(&command->options, option, value, error);
+	command->given |= 1ull << (option - OPT_FIRST_);
+	return rc;
+}
+
+int serve_options_finish(struct serve_command *command, struct error *error)
+{
+	struct serve_options *options = &command->options;
+	bool is_linux = options->guest.kernel;
+
+	if (!options->stub && !is_linux)
+		return error_set(error, EINVAL,
+				 "--stub or --kernel is missing: which guest is to be booted?");
+	if (options->stub && is_linux)
+		return error_set(error, EINVAL, "give --stub or --kernel, not both");
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (kinds[i].linux_only != is_linux && was_given(command, kinds[i].option))
+			return error_set(error, EINVAL, "%s", kinds[i].complaint);
+	}
+	if (was_given(command, OPT_RNG) && was_given(command, OPT_NO_RNG))
+		return error_set(error, EINVAL, "give --rng or --no-rng, not both");
+	/* Linux has a driver for it and waits for randomness early; a stub would not look at it. */
+	if (is_linux && !was_given(command, OPT_NO_RNG))
+		options->machine.rng = true;
+	if (!was_given(command, OPT_BOOT_TIMEOUT))
+		options->boot_timeout_ns = is_linux ? BOOT_TIMEOUT_LINUX_NS : BOOT_TIMEOUT_STUB_NS;
+	return 0;
+}
