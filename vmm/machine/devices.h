@@ -60,7 +60,6 @@ struct devices {
 	enum power_request power; /* what the guest asked of a device */
 	struct serial serial;
 	unsigned int serial_in, serial_out; /* entries of poller; 0: none */
-	bool serial_out_blocks;		    /* look before writing: it may take nothing */
 	bool template_on; /* matcher looks for the text that marks the template point */
 	struct matcher matcher;
 	struct i8042 i8042;

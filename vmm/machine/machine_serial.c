@@ -3,12 +3,11 @@
  * The other end of a guest's serial port: descriptors of the machine's owner, or its console.
  *
  * The descriptors may be shared with other programs (a terminal), so their flags are left alone:
- * before each write to one that can block, poll(2) is asked whether it would. What it does not take
+ * before each write poll(2) is asked whether it would block. What it does not take
  * stays in the port's FIFO, and the guest waits.
  */
 #include <errno.h>
 #include <poll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/base/util.h"
@@ -29,7 +28,7 @@ static int write_some(struct devices *devices, int fd, const uint8_t *data, size
 	struct pollfd ready = {.fd = fd, .events = POLLOUT};
 	ssize_t written;
 
-	if (devices->serial_out_blocks && poll(&ready, 1, 0) == 0) {
+	if (poll(&ready, 1, 0) == 0) {
 		poller_set(&devices->poller, devices->serial_out, POLLOUT);
 		return 0;
 	}
@@ -133,14 +132,6 @@ void serial_port_init(struct devices *devices, struct portbus *ports)
 	portbus_add(ports, PORT_COM1, SERIAL_PORTS, serial_access, &devices->serial);
 }
 
-/* Can a write to it wait for somebody? */
-static bool blocks(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) < 0 || !S_ISREG(st.st_mode);
-}
-
 void serial_port_bind(struct devices *devices)
 {
 	const struct machine_serial *serial = other_end(devices);
@@ -149,10 +140,8 @@ void serial_port_bind(struct devices *devices)
 	if (serial && serial->in_fd >= 0)
 		devices->serial_in =
 			poller_add(&devices->poller, serial->in_fd, POLLIN, on_input, devices);
-	if (serial && serial->out_fd >= 0) {
+	if (serial && serial->out_fd >= 0)
 		devices->serial_out =
 			poller_add(&devices->poller, serial->out_fd, 0, on_output_ready, devices);
-		devices->serial_out_blocks = blocks(serial->out_fd);
-	}
 	serial_rebind(&devices->serial, &end);
 }
