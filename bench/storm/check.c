@@ -4,11 +4,14 @@
 #include "bench/storm/check.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define HELLO "ok hello clone="
+#define ECHO  "echo "
 
 /* FNV-1a, begun with the kind, so that a clone number and a draw that look alike are two things. */
 static uint64_t hash(char kind, const char *text, size_t length)
@@ -59,16 +62,67 @@ static enum check_verdict bad(const char **ret_reason, const char *reason)
 	return CHECK_BAD;
 }
 
-static enum check_verdict check_echo(const struct checker *checker, const char *answer,
-				     size_t length, const char **ret_reason)
+static enum check_verdict check_same(const char *expected, size_t expected_length,
+				     const char *answer, size_t length, const char **ret_reason)
 {
-	size_t common = length < checker->request_len ? length : checker->request_len;
+	size_t common = length < expected_length ? length : expected_length;
 
-	if (memcmp(answer, checker->request, common) != 0)
+	if (memcmp(answer, expected, common) != 0)
 		return bad(ret_reason, "wrong answer: not the request's bytes");
-	if (length > checker->request_len)
+	if (length > expected_length)
 		return bad(ret_reason, "wrong answer: more bytes than the request had");
-	return length == checker->request_len ? CHECK_GOOD : CHECK_SHORT;
+	return length == expected_length ? CHECK_GOOD : CHECK_SHORT;
+}
+
+const char *check_request(const struct checker *checker, uint64_t token,
+			  char buffer[CHECK_ECHO_LENGTH + 1])
+{
+	if (checker->by != CHECK_BY_ECHO)
+		return checker->request;
+	snprintf(buffer, CHECK_ECHO_LENGTH + 1, ECHO "t%016" PRIx64, token);
+	return buffer;
+}
+
+/* A Linux guest's agent repeats what follows "echo ", and nothing more. */
+static enum check_verdict check_word(const struct checker *checker, uint64_t token,
+				     const char *answer, size_t length, const char **ret_reason)
+{
+	char buffer[CHECK_ECHO_LENGTH + 1];
+	const char *word = check_request(checker, token, buffer) + strlen(ECHO);
+
+	return check_same(word, strlen(word), answer, length, ret_reason);
+}
+
+/* An identity as the agent tells it: all that must be a clone's own, and that it was renewed. */
+static enum check_verdict check_identity(struct checker *checker, const char *answer, size_t length,
+					 const char **ret_reason)
+{
+	static const char *const own[] = {"generation_id", "machine_id", "hostname", "urandom",
+					  "getrandom"};
+	json_t *identity = json_loadb(answer, length, 0, NULL), *id;
+	enum check_verdict verdict = CHECK_GOOD;
+
+	id = json_object_get(identity, "clone_id");
+	if (json_is_integer(id)) {
+		json_int_t value = json_integer_value(id);
+
+		samples_add(&checker->once, hash('c', (const char *)&value, sizeof(value)));
+	} else {
+		verdict = bad(ret_reason, "wrong answer: no identity in it");
+	}
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+		const char *text = json_string_value(json_object_get(identity, own[i]));
+
+		if (text && *text)
+			samples_add(&checker->once, hash((char)('A' + i), text, strlen(text)));
+		else
+			verdict =
+				bad(ret_reason, "wrong answer: a part of its identity is missing");
+	}
+	if (verdict == CHECK_GOOD && !json_is_true(json_object_get(identity, "reseeded")))
+		verdict = bad(ret_reason, "its random numbers were not seeded anew");
+	json_decref(identity);
+	return verdict;
 }
 
 static enum check_verdict check_hello(struct checker *checker, const char *answer, size_t length,
@@ -85,14 +139,21 @@ static enum check_verdict check_hello(struct checker *checker, const char *answe
 	return CHECK_GOOD;
 }
 
-enum check_verdict check_answer(struct checker *checker, const char *answer, size_t length,
-				const char **ret_reason)
+enum check_verdict check_answer(struct checker *checker, uint64_t token, const char *answer,
+				size_t length, const char **ret_reason)
 {
+	if (checker->by == CHECK_BY_ECHO)
+		return check_word(checker, token, answer, length, ret_reason);
+	if (checker->by == CHECK_BY_ANYTHING)
+		return length ? CHECK_GOOD : CHECK_SHORT;
 	if (strcmp(checker->stub, "echo") == 0)
-		return check_echo(checker, answer, length, ret_reason);
+		return check_same(checker->request, checker->request_len, answer, length,
+				  ret_reason);
 	/* The others answer one line. */
 	if (length == 0 || answer[length - 1] != '\n')
 		return CHECK_SHORT;
+	if (checker->by == CHECK_BY_IDENTITY)
+		return check_identity(checker, answer, length, ret_reason);
 	if (strcmp(checker->stub, "hello") == 0)
 		return check_hello(checker, answer, length, ret_reason);
 	if (length < 3 || memcmp(answer, "ok", 2) != 0 || !isspace((unsigned char)answer[2]))

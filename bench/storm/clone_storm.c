@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "bench/peer/peer.h"
 #include "bench/storm/plots.h"
 #include "bench/storm/storm.h"
 
@@ -64,6 +65,8 @@ static void release(struct storm_result *result)
 	for (size_t stage = 0; stage < STORM_STAGES; stage++)
 		samples_done(&result->stages[stage]);
 	json_decref(result->floor);
+	peer_free(result->qemu);
+	peer_free(result->boot);
 }
 
 int main(int argc, char **argv)
@@ -85,10 +88,14 @@ int main(int argc, char **argv)
 		if (!result.floor)
 			return EXIT_FAILURE;
 	}
+	if (storm_peers_run(&options, &result) < 0) {
+		release(&result);
+		return EXIT_FAILURE;
+	}
 	rc = drive(&options, &result);
-	if (rc == 0 || result.ok || result.failures.total)
+	if (rc == 0 || result.ok || result.failures.total || result.qemu || result.boot)
 		rc = report(&options, &result) < 0 ? -1 : rc;
-	if (result.failures.total)
+	if (result.failures.total || storm_peers_failed(&result))
 		rc = -1;
 	release(&result);
 	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -38,6 +38,7 @@ int storm_drive(const struct storm_options *options, const char *socket,
 		struct storm_result *result)
 {
 	struct checker checker = {
+		.by = options->check,
 		.stub = options->stub,
 		.request = options->request,
 		.request_len = options->request_len,
@@ -48,7 +49,7 @@ int storm_drive(const struct storm_options *options, const char *socket,
 
 	if (link_open(socket, &client) < 0)
 		return -1;
-	samples_reserve(&checker.once, 3 * options->count);
+	samples_reserve(&checker.once, 6 * options->count);
 	rc = run_rounds(options, client, &checker, result);
 	repeated = check_repeated(&checker);
 	for (size_t i = 0; i < repeated; i++)

@@ -38,7 +38,8 @@ static void show_progress(struct engine *engine, bool last)
 /* Send one request. False when nothing more can be sent now. */
 static bool send_one(struct engine *engine, uint64_t due_ns)
 {
-	const struct storm_options *options = engine->round.options;
+	char buffer[CHECK_ECHO_LENGTH + 1];
+	const char *request;
 	struct slot *slot;
 	int rc;
 
@@ -48,10 +49,12 @@ static bool send_one(struct engine *engine, uint64_t due_ns)
 			engine->fatal = strerror(-rc);
 		return false;
 	}
+	slot->token = engine->checker->next_token++;
+	request = check_request(engine->checker, slot->token, buffer);
 	slot->sent_ns = now_ns();
 	slot->due_ns = due_ns ? due_ns : slot->sent_ns;
 	rc = link_clone(engine->client, slot_index(&engine->slots, slot), slot->far_fd,
-			engine->round.alive, options->request, options->request_len);
+			engine->round.alive, request, engine->checker->request_len);
 	if (rc == -EAGAIN) {
 		slots_give(&engine->slots, slot);
 		return false;

@@ -70,7 +70,7 @@ static void judge(struct engine *engine, struct slot *slot, const char *data, si
 			return;
 		}
 	}
-	switch (check_answer(engine->checker, data, length, &reason)) {
+	switch (check_answer(engine->checker, slot->token, data, length, &reason)) {
 	case CHECK_GOOD:
 		accept_answer(engine, slot, now_ns());
 		break;

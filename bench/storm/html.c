@@ -186,6 +186,7 @@ int storm_write_html(const struct storm_options *options, struct storm_result *r
 	}
 	put_head(page, options, result);
 	good = put_latency(page, result);
+	storm_peers_html(page, result);
 	good = put_stages(page, result) && good;
 	good = put_memory(page, options, result) && good;
 	put_host(page, &result->host);

@@ -13,7 +13,7 @@ const char *const storm_stage_names[] = {"request", "fork",  "setup",	 "vm",	"me
 _Static_assert(sizeof(storm_stage_names) / sizeof(storm_stage_names[0]) == STORM_STAGES,
 	       "one name a stage");
 
-static json_t *summary_json(const struct summary *summary)
+json_t *storm_summary_json(const struct summary *summary)
 {
 	return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "p50", summary->p50, "p90", summary->p90,
 			 "p99", summary->p99, "p999", summary->p999, "max", summary->max, "mean",
@@ -25,8 +25,11 @@ static json_t *config_json(const struct storm_options *options)
 	char mode[96];
 
 	storm_describe_mode(options, mode, sizeof(mode));
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:I, s:b}", "command",
-			 options->command, "mode", mode, "stub", options->stub, "mem_mib",
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s, s:I, s:I, s:I, s:I, s:I, s:f, "
+			 "s:b, s:I, s:b}",
+			 "command", options->command, "mode", mode, "stub", options->stub, "kernel",
+			 options->kernel, "initrd", options->initrd, "cmdline", options->cmdline,
+			 "check", storm_check_name(options->check), "mem_mib",
 			 (json_int_t)options->mem_mib, "populate_mib",
 			 (json_int_t)options->populate_mib, "cpus", (json_int_t)options->cpus,
 			 "count", (json_int_t)options->count, "concurrency",
@@ -49,7 +52,7 @@ static json_t *mean(const struct storm_memory *memory, double value)
 	return memory->sampled ? json_real(value) : json_null();
 }
 
-static json_t *memory_json(const struct storm_memory *memory)
+json_t *storm_memory_json(const struct storm_memory *memory)
 {
 	const struct host_memory *before = &memory->before, *peak = &memory->peak;
 	json_t *object = json_object(), *curve = json_array();
@@ -90,7 +93,7 @@ static json_t *memory_json(const struct storm_memory *memory)
 	return object;
 }
 
-static json_t *failures_json(const struct storm_failures *failures)
+json_t *storm_failures_json(const struct storm_failures *failures)
 {
 	json_t *object = json_object();
 
@@ -124,13 +127,14 @@ json_t *storm_report_json(const struct storm_options *options, struct storm_resu
 		struct summary summary = samples_summarise(&result->stages[stage], 1000);
 
 		json_object_set_new(stages, storm_stage_names[stage], json_real(summary.p50));
-		json_object_set_new(details, storm_stage_names[stage], summary_json(&summary));
+		json_object_set_new(details, storm_stage_names[stage],
+				    storm_summary_json(&summary));
 	}
 	json_object_set_new(root, "version", json_string(FORKVM_VERSION));
 	json_object_set_new(root, "config", config_json(options));
 	json_object_set_new(root, "ok", json_integer((json_int_t)result->ok));
 	json_object_set_new(root, "failed", json_integer((json_int_t)result->failures.total));
-	json_object_set_new(root, "failures", failures_json(&result->failures));
+	json_object_set_new(root, "failures", storm_failures_json(&result->failures));
 	json_object_set_new(root, "seconds", json_real(result->seconds));
 	json_object_set_new(root, "clones_per_s", json_real(result->clones_per_s));
 	json_object_set_new(root, "clones_per_s_per_core",
@@ -139,14 +143,15 @@ json_t *storm_report_json(const struct storm_options *options, struct storm_resu
 	json_object_set_new(root, "teardown_per_s",
 			    result->teardown_per_s > 0 ? json_real(result->teardown_per_s)
 						       : json_null());
-	json_object_set_new(root, "latency_us", summary_json(&latency));
+	json_object_set_new(root, "latency_us", storm_summary_json(&latency));
 	json_object_set_new(root, "stages_us", stages);
 	json_object_set_new(root, "stages_detail_us", details);
-	json_object_set_new(root, "memory", memory_json(&result->memory));
+	json_object_set_new(root, "memory", storm_memory_json(&result->memory));
 	if (result->floor) {
 		json_object_set(root, "floor", result->floor);
 		json_object_set_new(root, "p50_to_floor", ratios_json(result->floor, latency.p50));
 	}
+	json_object_set_new(root, "peers", storm_peers_json(result));
 	json_object_set_new(root, "host", host_record_json(&result->host));
 	return root;
 }

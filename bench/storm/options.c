@@ -11,8 +11,7 @@
 
 #include "bench/storm/storm.h"
 
-#define REQUEST_MAX 65536 /* what the protocol takes */
-#define COUNT_MAX   10000000u
+#define COUNT_MAX 10000000u
 
 static const char usage[] =
 	"usage: clone_storm [OPTION...]\n"
@@ -21,13 +20,23 @@ static const char usage[] =
 	"\n"
 	"What is cloned\n"
 	"  --stub NAME|PATH   guest to serve (default hello); decides what a right answer is\n"
-	"  --mem MIB          its RAM (default 128)\n"
+	"  --kernel FILE      a Linux guest instead: this kernel, whose first program is forkvm's\n"
+	"                     agent\n"
+	"  --initrd FILE      its initial ramdisk\n"
+	"  --cmdline TEXT     its kernel's command line\n"
+	"  --check WHAT       a Linux guest's answers: echo (each clone repeats a word of its "
+	"own;\n"
+	"                     the default), identity (no two clones share an id, a name or a "
+	"random\n"
+	"                     number), any (with --request: not empty)\n"
+	"  --mem MIB          its RAM (default 128; Linux: 256)\n"
 	"  --populate MIB     RAM it writes before it is frozen (default 0)\n"
 	"  --cpus N           its vCPUs (default 1)\n"
 	"  --request TEXT     what every clone is asked (default: nothing; echo: a line of text)\n"
 	"  --socket PATH      use this running server (what it serves is then its own choice; "
 	"name\n"
 	"                     its stub with --stub); otherwise one is started and stopped\n"
+	"  --server-option X  one more argument for the server that is started; may be repeated\n"
 	"How\n"
 	"  --count N          clones in all (default 1000)\n"
 	"  --concurrency N    under way at once (default 1; with --alive twice the CPUs; with "
@@ -39,11 +48,18 @@ static const char usage[] =
 	"  --timeout S        give up when nothing happens for S seconds (default 30)\n"
 	"Report\n"
 	"  --floor            run floor too, before, and print how many times its figures\n"
+	"  --peer qemu        measure QEMU's VM templating too, before, with the same kernel; its\n"
+	"                     guests answer on a serial port (METHOD.md)\n"
+	"  --peer boot        measure booting the guest in forkvm, without any template\n"
+	"  --peer floor       the same as --floor\n"
+	"  --peer-count N     clones of a peer (default --count, 100 at most); boots: 5 at most\n"
+	"  --qemu PROGRAM     the QEMU to take (default qemu-system-x86_64-microvm, or\n"
+	"                     qemu-system-x86_64)\n"
 	"  --json FILE        write a JSON report (-: standard output, instead of the table)\n"
 	"  --html FILE        write a page with plots (needs gnuplot)\n"
 	"  --help             this text\n";
 
-static _Noreturn __attribute__((format(printf, 1, 2))) void refuse(const char *format, ...)
+void storm_refuse(const char *format, ...)
 {
 	va_list arguments;
 
@@ -63,8 +79,8 @@ static uint64_t number(const char *option, const char *text, uint64_t min, uint6
 	errno = 0;
 	value = strtoull(text, &end, 10);
 	if (errno || end == text || *end || text[0] == '-' || value < min || value > max)
-		refuse("--%s %s: not a number from %llu to %llu", option, text,
-		       (unsigned long long)min, (unsigned long long)max);
+		storm_refuse("--%s %s: not a number from %llu to %llu", option, text,
+			     (unsigned long long)min, (unsigned long long)max);
 	return value;
 }
 
@@ -75,12 +91,20 @@ static double rate(const char *text)
 
 	/* Written so that a NaN is refused too. */
 	if (end == text || *end || !(value >= 0.001 && value <= 1e6))
-		refuse("--rate %s: not a number from 0.001 to 1000000", text);
+		storm_refuse("--rate %s: not a number from 0.001 to 1000000", text);
 	return value;
 }
 
 enum {
 	STUB = 1,
+	KERNEL,
+	INITRD,
+	CMDLINE,
+	CHECK,
+	SERVER_OPTION,
+	PEER,
+	PEER_COUNT,
+	QEMU,
 	MEM,
 	POPULATE,
 	CPUS,
@@ -97,11 +121,60 @@ enum {
 	HELP,
 };
 
+static enum storm_check check(const char *value)
+{
+	if (strcmp(value, "echo") == 0)
+		return CHECK_BY_ECHO;
+	if (strcmp(value, "identity") == 0)
+		return CHECK_BY_IDENTITY;
+	if (strcmp(value, "any") == 0)
+		return CHECK_BY_ANYTHING;
+	storm_refuse("--check %s: echo, identity or any", value);
+}
+
+static void peer(struct storm_options *options, const char *value)
+{
+	if (strcmp(value, "qemu") == 0)
+		options->peer_qemu = true;
+	else if (strcmp(value, "boot") == 0)
+		options->peer_boot = true;
+	else if (strcmp(value, "floor") == 0)
+		options->floor = true;
+	else
+		storm_refuse("--peer %s: qemu, boot or floor", value);
+}
+
 static void store(struct storm_options *options, int option, const char *value)
 {
 	switch (option) {
 	case STUB:
 		options->stub = value;
+		break;
+	case KERNEL:
+		options->kernel = value;
+		break;
+	case INITRD:
+		options->initrd = value;
+		break;
+	case CMDLINE:
+		options->cmdline = value;
+		break;
+	case CHECK:
+		options->check = check(value);
+		break;
+	case SERVER_OPTION:
+		if (options->server_option_count == STORM_SERVER_OPTIONS)
+			storm_refuse("--server-option: more than %d", STORM_SERVER_OPTIONS);
+		options->server_options[options->server_option_count++] = value;
+		break;
+	case PEER:
+		peer(options, value);
+		break;
+	case PEER_COUNT:
+		options->peer_count = number("peer-count", value, 1, 100000);
+		break;
+	case QEMU:
+		options->qemu = value;
 		break;
 	case MEM:
 		options->mem_mib = number("mem", value, 1, 1u << 30);
@@ -151,34 +224,6 @@ static void store(struct storm_options *options, int option, const char *value)
 	}
 }
 
-static void settle(struct storm_options *options)
-{
-	static char stub_path[STUB_PATH_SIZE];
-	const char *name = strrchr(options->stub, '/');
-
-	if (options->rate > 0 && options->alive)
-		refuse("--rate and --alive exclude each other");
-	if (!options->concurrency && options->alive)
-		options->concurrency = 2 * (size_t)sysconf(_SC_NPROCESSORS_ONLN);
-	if (!options->concurrency)
-		options->concurrency = options->rate > 0 ? 1024 : 1;
-	if (options->concurrency > options->count)
-		options->concurrency = options->count;
-	if (!options->socket && stub_find(options->stub, stub_path) < 0)
-		refuse("--stub %s: neither a file nor a stub in %s", options->stub, stub_path);
-	if (options->socket && options->floor && stub_find(options->stub, stub_path) < 0)
-		refuse("--floor boots the stub itself, and --stub %s is neither a file nor in %s",
-		       options->stub, stub_path);
-	options->stub_path = stub_path;
-	if (name)
-		options->stub = name + 1; /* the checker goes by the name */
-	if (!options->request)
-		options->request = strcmp(options->stub, "echo") == 0 ? "are you there?\n" : "";
-	options->request_len = strlen(options->request);
-	if (options->request_len > REQUEST_MAX)
-		refuse("--request: longer than %d bytes", REQUEST_MAX);
-}
-
 static void remember_command(int argc, char **argv, struct storm_options *options)
 {
 	size_t used = 0;
@@ -196,6 +241,14 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 {
 	static const struct option options[] = {
 		{"stub", required_argument, NULL, STUB},
+		{"kernel", required_argument, NULL, KERNEL},
+		{"initrd", required_argument, NULL, INITRD},
+		{"cmdline", required_argument, NULL, CMDLINE},
+		{"check", required_argument, NULL, CHECK},
+		{"server-option", required_argument, NULL, SERVER_OPTION},
+		{"peer", required_argument, NULL, PEER},
+		{"peer-count", required_argument, NULL, PEER_COUNT},
+		{"qemu", required_argument, NULL, QEMU},
 		{"mem", required_argument, NULL, MEM},
 		{"populate", required_argument, NULL, POPULATE},
 		{"cpus", required_argument, NULL, CPUS},
@@ -215,13 +268,20 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 	int option;
 
 	*ret = (struct storm_options){
-		.stub = "hello", .mem_mib = 128, .cpus = 1, .count = 1000, .timeout_s = 30};
+		.populate_mib = UINT64_MAX, .cpus = 1, .count = 1000, .timeout_s = 30};
 	remember_command(argc, argv, ret);
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		store(ret, option, optarg);
 	if (optind < argc)
-		refuse("unexpected argument %s", argv[optind]);
-	settle(ret);
+		storm_refuse("unexpected argument %s", argv[optind]);
+	storm_options_settle(ret);
+}
+
+const char *storm_check_name(enum storm_check check)
+{
+	static const char *const names[] = {"stub", "echo", "identity", "any"};
+
+	return names[check];
 }
 
 void storm_describe_mode(const struct storm_options *options, char *text, size_t size)

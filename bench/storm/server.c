@@ -14,11 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/common/clock.h"
 #include "bench/storm/storm.h"
 
 #define BOOT_TIMEOUT	 "280s" /* a template with a lot to populate takes its time */
 #define READY_TIMEOUT_MS 300000
 #define STOP_TIMEOUT_MS	 30000
+#define ARGUMENTS_MAX	 64
 #define READY_FD	 10 /* what the server's end of the pipe is called there */
 
 /* The server's last words, for when something went wrong. */
@@ -43,12 +45,39 @@ static void say_status(const char *what, int status)
 		fprintf(stderr, "clone_storm: %s: status %d\n", what, WEXITSTATUS(status));
 }
 
+static void append(const char **list, size_t *count, const char *const *arguments)
+{
+	for (; *arguments && *count + 1 < ARGUMENTS_MAX; arguments++)
+		list[(*count)++] = *arguments;
+	list[*count] = NULL;
+}
+
+/* The common arguments, those of the guest, and what more was wanted. */
+static void list_arguments(const struct storm_options *options, const char **list,
+			   const char *const *common, const char *args)
+{
+	size_t count = 0;
+
+	append(list, &count, common);
+	if (!options->kernel)
+		append(list, &count,
+		       (const char *const[]){"--stub", options->stub_path, "--args", args, NULL});
+	else
+		append(list, &count, (const char *const[]){"--kernel", options->kernel, NULL});
+	if (options->kernel && options->initrd)
+		append(list, &count, (const char *const[]){"--initrd", options->initrd, NULL});
+	if (options->kernel && options->cmdline)
+		append(list, &count, (const char *const[]){"--cmdline", options->cmdline, NULL});
+	append(list, &count, options->server_options);
+}
+
 /* In the child: become the server. */
 static _Noreturn void become_server(const struct storm_options *options,
 				    const struct storm_server *server, const char *program,
 				    int ready_fd, pid_t parent)
 {
 	char mem[32], cpus[32], args[64], ready[16];
+	const char *list[ARGUMENTS_MAX];
 	int log = open(server->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
 	/* A clone_storm that is killed must not leave a server behind. */
@@ -65,9 +94,12 @@ static _Noreturn void become_server(const struct storm_options *options,
 		_exit(127);
 	if (ready_fd == READY_FD)
 		fcntl(READY_FD, F_SETFD, 0); /* dup2 onto itself left it close-on-exec */
-	execl(program, program, "serve", "--stub", options->stub_path, "--mem", mem, "--cpus", cpus,
-	      "--args", args, "--boot-timeout", BOOT_TIMEOUT, "--socket", server->socket,
-	      "--ready-fd", ready, (char *)NULL);
+	list_arguments(options, list,
+		       (const char *const[]){program, "serve", "--mem", mem, "--cpus", cpus,
+					     "--boot-timeout", BOOT_TIMEOUT, "--socket",
+					     server->socket, "--ready-fd", ready, NULL},
+		       args);
+	execv(program, (char *const *)(uintptr_t)list);
 	dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
 	_exit(127);
 }
@@ -134,6 +166,7 @@ int storm_server_start(const struct storm_options *options, struct storm_server 
 		remove_folder(ret);
 		return -1;
 	}
+	ret->boot_ns = now_ns();
 	ret->pid = fork();
 	if (ret->pid == 0)
 		become_server(options, ret, program, ready[1], self);
@@ -141,6 +174,7 @@ int storm_server_start(const struct storm_options *options, struct storm_server 
 	if (ret->pid < 0)
 		fprintf(stderr, "clone_storm: fork: %s\n", strerror(errno));
 	rc = ret->pid < 0 ? -1 : await_ready(ready[0]);
+	ret->boot_ns = now_ns() - ret->boot_ns;
 	close(ready[0]);
 	if (rc < 0) {
 		if (ret->pid > 0) {

@@ -23,6 +23,7 @@ struct slot {
 	pid_t pid;	 /* of a clone that stays alive; 0 before its answer    */
 	uint64_t due_ns; /* when its request should have been sent              */
 	uint64_t sent_ns;
+	uint64_t token; /* what its request calls it                           */
 	uint64_t answered_ns;
 	char *partial; /* an answer that has come in part; owned                  */
 	size_t partial_length;

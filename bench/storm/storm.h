@@ -3,10 +3,11 @@
  * clone_storm: what a client of forkvm sees. What its files share: options, results, and who does
  * what.
  *
- *	options.c  what was asked for                  server.c  a server of its own, when none is
- *given driver.c   sends, verifies, times              check.c   is that the right answer? memory.c
- *what living clones cost             floor.c   the floor's figures, same run table.c, json.c,
- *html.c (plots.c)              the report, for people and for programs
+ *	options.c  what was asked for		settle.c   what follows from that
+ *	server.c   a server of its own		driver.c   sends, verifies, times
+ *	check.c    is that the right answer?	memory.c   what living clones cost
+ *	floor.c    the floor's figures, and	peers.c	   those of others, in the same run
+ *	table.c, json.c, html.c (plots.c)	the report, for people and for programs
  */
 #ifndef FORKVM_BENCH_STORM_STORM_H
 #define FORKVM_BENCH_STORM_STORM_H
@@ -16,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "bench/common/host_record.h"
@@ -23,9 +25,25 @@
 #include "bench/common/samples.h"
 #include "bench/common/stubs.h"
 
+struct peer;
+
+/* By what an answer is judged. */
+enum storm_check {
+	CHECK_BY_STUB,	   /* as the stub of that name answers                            */
+	CHECK_BY_ECHO,	   /* every clone is asked to repeat a word of its own            */
+	CHECK_BY_IDENTITY, /* every clone shows its identity, which no other may have     */
+	CHECK_BY_ANYTHING, /* whatever it is: not empty                                   */
+};
+
+#define STORM_SERVER_OPTIONS 32
+
 struct storm_options {
-	const char *stub; /* as given                                                     */
+	const char *stub; /* as given; "linux" for a Linux guest                          */
 	const char *stub_path;
+	const char *kernel, *initrd, *cmdline; /* of a Linux guest; NULL: none            */
+	enum storm_check check;
+	const char *server_options[STORM_SERVER_OPTIONS + 1]; /* more for forkvm serve; NULL ends */
+	size_t server_option_count;
 	uint64_t mem_mib, populate_mib;
 	unsigned int cpus;
 	size_t count;
@@ -36,7 +54,9 @@ struct storm_options {
 	size_t request_len;
 	const char *socket; /* of a running server; NULL: start one                       */
 	unsigned int timeout_s;
-	bool floor;
+	bool floor, peer_qemu, peer_boot;
+	size_t peer_count;	 /* clones of a peer                                           */
+	const char *qemu;	 /* program; NULL: the best one there is                       */
 	const char *json, *html; /* NULL: none                                            */
 	char command[512];	 /* the command line, for the report                      */
 };
@@ -93,6 +113,7 @@ struct storm_result {
 	struct storm_memory memory;
 	struct host_record host;
 	json_t *floor; /* what floor wrote, or NULL; owned                               */
+	struct peer *qemu, *boot; /* NULL where not asked for; owned                     */
 };
 
 /* How a report shows the floor. */
@@ -107,6 +128,12 @@ extern volatile sig_atomic_t storm_interrupted;
 /* options.c: ends the program on --help and on what it cannot understand. */
 void storm_options_parse(int argc, char **argv, struct storm_options *ret);
 
+/* settle.c: fill in what was left open, refuse what does not go together. */
+void storm_options_settle(struct storm_options *options);
+
+/* options.c: say on stderr what cannot be, and end the program. */
+_Noreturn __attribute__((format(printf, 1, 2))) void storm_refuse(const char *format, ...);
+
 /* failures.c: count one failure. */
 __attribute__((format(printf, 2, 3))) void storm_fail(struct storm_failures *failures,
 						      const char *format, ...);
@@ -115,6 +142,7 @@ __attribute__((format(printf, 2, 3))) void storm_fail(struct storm_failures *fai
 struct storm_server {
 	pid_t pid;
 	char folder[96], socket[108], log[108];
+	uint64_t boot_ns; /* from its start until it served */
 };
 
 /* Start a server for options and wait until it serves. 0, or -1 after saying why on stderr. */
@@ -136,11 +164,33 @@ json_t *storm_floor_run(const struct storm_options *options);
 /* The number at figures.object.key; 0 when it is not there. */
 double storm_floor_number(const json_t *figures, const char *object, const char *key);
 
+/* peers.c: run those that were asked for. -1 after saying why one could not be run. */
+int storm_peers_run(const struct storm_options *options, struct storm_result *result);
+
+/* Did clones of a peer fail? */
+bool storm_peers_failed(const struct storm_result *result);
+
+/* The peers of a result, as an array that NULL ends. */
+void storm_peers_list(const struct storm_result *result, struct peer *ret[3]);
+
+/* Parts of the JSON report. New references. */
+json_t *storm_summary_json(const struct summary *summary);
+json_t *storm_failures_json(const struct storm_failures *failures);
+json_t *storm_memory_json(const struct storm_memory *memory);
+
+/* Parts about peers: table.c's, json.c's and html.c's. */
+void storm_peers_table(struct storm_result *result);
+json_t *storm_peers_json(struct storm_result *result);
+void storm_peers_html(FILE *page, struct storm_result *result);
+
 /* Reports. Each sorts the samples. The last two: 0, or -1 after saying why on stderr. */
 void storm_report_table(const struct storm_options *options, struct storm_result *result);
 json_t *storm_report_json(const struct storm_options *options, struct storm_result *result);
 int storm_write_json(const char *path, const json_t *report);
 int storm_write_html(const struct storm_options *options, struct storm_result *result);
+
+/* "echo", as on the command line. */
+const char *storm_check_name(enum storm_check check);
 
 /* "closed loop, 4 at once", for headings. */
 void storm_describe_mode(const struct storm_options *options, char *text, size_t size);

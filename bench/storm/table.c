@@ -154,5 +154,6 @@ void storm_report_table(const struct storm_options *options, struct storm_result
 		print_stages(result);
 	}
 	print_memory(&result->memory);
+	storm_peers_table(result);
 	print_host(&result->host);
 }

@@ -64,7 +64,7 @@ static void switch_off(int how, const char *command)
 
 _Noreturn void end_now(struct mailbox *box, enum end_action action, enum end_status status)
 {
-	log_debug("the end, status %d", status);
+	log_debug("the end, status %d", (int)status);
 	if (action == END_STAY)
 		spawn_wait_for_end();
 	sync();
@@ -79,7 +79,7 @@ _Noreturn void end_now(struct mailbox *box, enum end_action action, enum end_sta
 	/* An init that exits is a kernel that panics. */
 	while (is_init())
 		pause();
-	exit(status);
+	exit((int)status);
 }
 
 _Noreturn void end_failed(struct mailbox *box, enum end_status status)

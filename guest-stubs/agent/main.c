@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -198,7 +199,9 @@ static void become_clone(struct agent *agent)
 {
 	const struct options *options = &agent->options;
 
+	log_debug("a clone wakes");
 	renew_now(&agent->renewal, &agent->box, &agent->identity);
+	log_debug("clone %" PRIu64 ": renewed", agent->identity.given.clone_id);
 	run_first(false);
 	environment_init(&agent->environment, environ);
 	environment_add_identity(&agent->environment, &agent->identity,
@@ -209,6 +212,7 @@ static void become_clone(struct agent *agent)
 			  agent->identity.hooks_run);
 		end_failed(&agent->box, STATUS_HOOKS);
 	}
+	log_debug("%u hooks run", agent->identity.hooks_run);
 	freezer_go(&agent->freezer);
 	if (agent->console >= 0)
 		dprintf(agent->console, "%s\n", options->serial_console);

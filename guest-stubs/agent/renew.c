@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/random.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
@@ -16,6 +17,10 @@
 #include "guest-stubs/agent/file.h"
 #include "guest-stubs/agent/log.h"
 #include "guest-stubs/agent/machine_id.h"
+
+#define POOL_BYTES (FORKVM_SEED_SIZE + FORKVM_GENERATION_ID_SIZE)
+
+_Static_assert(offsetof(struct rand_pool_info, buf) == 2 * sizeof(uint32_t), "as reseed() has it");
 
 int renew_prepare(struct renewal *renewal, const struct options *options)
 {
@@ -39,19 +44,16 @@ static bool tell(const char *step, int rc)
  */
 static int reseed(int fd, struct mailbox *box, const struct identity *identity)
 {
-	struct {
-		struct rand_pool_info info;
-		uint8_t bytes[FORKVM_SEED_SIZE + FORKVM_GENERATION_ID_SIZE];
-	} entropy = {{.entropy_count = FORKVM_SEED_SIZE * 8, .buf_size = sizeof(entropy.bytes)},
-		     {0}};
+	/* struct rand_pool_info: bits, bytes, bytes... */
+	uint32_t entropy[2 + POOL_BYTES / sizeof(uint32_t)] = {FORKVM_SEED_SIZE * 8, POOL_BYTES};
+	uint8_t *bytes = (uint8_t *)&entropy[2];
 	int rc = 0;
 
-	mailbox_take_seed(box, entropy.bytes);
-	memcpy(entropy.bytes + FORKVM_SEED_SIZE, identity->given.generation_id,
-	       FORKVM_GENERATION_ID_SIZE);
-	if (ioctl(fd, RNDADDENTROPY, &entropy) < 0 || ioctl(fd, RNDRESEEDCRNG, NULL) < 0)
+	mailbox_take_seed(box, bytes);
+	memcpy(bytes + FORKVM_SEED_SIZE, identity->given.generation_id, FORKVM_GENERATION_ID_SIZE);
+	if (ioctl(fd, RNDADDENTROPY, entropy) < 0 || ioctl(fd, RNDRESEEDCRNG, NULL) < 0)
 		rc = -errno;
-	explicit_bzero(&entropy, sizeof(entropy));
+	explicit_bzero(entropy, sizeof(entropy));
 	return rc;
 }
 

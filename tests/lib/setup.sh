@@ -9,7 +9,7 @@
 SETUP_BUILD_PACKAGES=(cmake ninja-build gcc libc6-dev linux-libc-dev pkg-config
 	liburing-dev libseccomp-dev libjansson-dev acpica-tools)
 SETUP_TEST_PACKAGES=(libcriterion-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck
-	shellcheck python3)
+	shellcheck python3 busybox-static cpio kmod)
 SETUP_PLOT_PACKAGES=(gnuplot-nox)
 
 setup_say() {

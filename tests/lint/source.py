@@ -83,7 +83,8 @@ def one_fork(paths):
 def main():
     problems = []
     paths = common.files(".c", ".h", ".S", ".py", ".sh", "CMakeLists.txt")
-    paths += [p for p in ("tests/run", "bench/quickstart", "bench/soak", ".ci/run")
+    paths += [p for p in ("tests/run", "bench/quickstart", "bench/soak", "bench/linux_storm",
+                          ".ci/run")
               if os.path.exists(os.path.join(common.ROOT, p))]
     for path in paths:
         text = common.read(path)

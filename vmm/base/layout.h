@@ -4,17 +4,19 @@
  * nowhere else in vmm/.
  *
  * Memory
- *	0                       first page: never handed out, so that a null pointer is not a page
+ *	0                       first page: never handed out, so that null is no page
  *	GPA_BOOT_INFO           stubs: struct forkvm_boot_info; Linux: its "zero page"
- *	GPA_PAGE_TABLES         boot page tables, to GPA_PAGE_TABLES_END; Linux is given those of
- *the first 4 GiB only, which end below GPA_PVH_INFO GPA_PVH_INFO            Linux: struct
- *hvm_start_info and what it points to GPA_BOOT_GDT            Linux: the descriptor table its entry
- *protocols ask for GPA_CMDLINE             Linux: its command line GPA_LOW_USABLE_END      Linux:
- *up to here the memory map says usable, from here reserved, ... GPA_ACPI                ... RSDP
- *first, then the other ACPI tables, ... GPA_VMGENID             ... one page with the generation id
- *of this clone, ... GPA_ACPI_CONFIG         ... one page that ACPI code reads: which devices there
- *are, ... FORKVM_STUB_LOAD_GPA    ... to here (1 MiB). Images of stubs GPA_KERNEL Linux kernels
- *without a wish of their own
+ *	GPA_PAGE_TABLES         boot page tables (Linux: those of the first 4 GiB only)
+ *	GPA_PVH_INFO            Linux: struct pvh_start_info and what it points to
+ *	GPA_BOOT_GDT            Linux: the descriptor table its entry protocols ask for
+ *	GPA_CMDLINE             Linux: its command line
+ *	GPA_PAGE_TABLES_END     end of the page tables of stubs
+ *	GPA_LOW_USABLE_END      Linux: reserved from here to 1 MiB
+ *	GPA_ACPI                ACPI's tables, the RSDP first
+ *	GPA_VMGENID             one page: the generation id of this clone
+ *	GPA_ACPI_CONFIG         one page that ACPI's code reads: which devices there are
+ *	FORKVM_STUB_LOAD_GPA    1 MiB: images of stubs
+ *	GPA_KERNEL              Linux kernels without a wish of their own
  *	...
  *	GPA_LOW_RAM_MAX         end of RAM below 4 GiB; from here on devices
  *	GPA_VIRTIO_MMIO         one page a virtio device

@@ -29,7 +29,6 @@ static const struct {
 	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
 	{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
 	{KVM_CAP_XSAVE, "KVM_CAP_XSAVE"},
-	{KVM_CAP_XCRS, "KVM_CAP_XCRS"},
 	{KVM_CAP_DEBUGREGS, "KVM_CAP_DEBUGREGS"},
 	{KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS"},
 	{KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
@@ -195,6 +194,7 @@ static int examine(struct kvm_host *host, const char *device, struct error *erro
 	host->memslots_max = (unsigned int)check(host, KVM_CAP_NR_MEMSLOTS);
 	if (!host->memslots_max)
 		host->memslots_max = 32; /* api.rst's figure for kernels that do not say */
+	host->has_xcrs = check(host, KVM_CAP_XCRS);
 	host->sync_regs = (uint64_t)check(host, KVM_CAP_SYNC_REGS);
 	host->has_sregs2 = check(host, KVM_CAP_SREGS2);
 	host->has_emulation_failure_exit = check(host, KVM_CAP_EXIT_ON_EMULATION_FAILURE);

@@ -36,6 +36,12 @@ static bool with_lapic(const struct kvm_vm *vm, const struct kvm_host *host)
 	return vm->irqchip;
 }
 
+static bool with_xsave(const struct kvm_vm *vm, const struct kvm_host *host)
+{
+	(void)vm;
+	return host->has_xcrs;
+}
+
 static int get_sregs(int fd, const struct kvm_host *host, struct vcpu_state *state)
 {
 	struct kvm_sregs old;
@@ -119,7 +125,7 @@ static const struct item items[] = {
 	/* First: everything else is judged by the mode, CR4 and APIC base that these set. */
 	[ITEM_SREGS] = {"sregs", NULL, get_sregs, set_sregs, PIECE(sregs), KVM_SYNC_X86_SREGS},
 	/* Before XSAVE, which holds only components that XCR0 has switched on. */
-	[ITEM_XCRS] = {"xcrs", NULL, get_xcrs, set_xcrs, PIECE(xcrs), 0},
+	[ITEM_XCRS] = {"xcrs", with_xsave, get_xcrs, set_xcrs, PIECE(xcrs), 0},
 	[ITEM_XSAVE] = {"xsave", NULL, get_xsave, set_xsave, 0, 0, 0}, /* compared by hand */
 	/* KVM_SET_REGS forgets pending exceptions: before events. */
 	[ITEM_REGS] = {"regs", NULL, get_regs, set_regs, PIECE(regs), KVM_SYNC_X86_REGS},

@@ -88,6 +88,16 @@ void threads_release(struct machine *machine);
 /* machine_threads.c: get all vCPUs out of KVM_RUN. With the lock held. */
 void threads_kick(struct machine *machine);
 
+/*
+ * machine_threads.c: have all vCPUs but one leave KVM_RUN, and wait before they enter it again
+ * until the lock is free. With the lock held, from the one's thread.
+ */
+void threads_pause_others(struct machine *machine, const struct vcpu *one);
+
+/* machine_threads.c: let the guest know that its vCPUs have not run for a while. None is running.
+ */
+void threads_tell_of_pause(struct machine *machine);
+
 /* machine_threads.c: stop, kick and join every thread there is. Without the lock. */
 void threads_join(struct machine *machine);
 

@@ -178,6 +178,12 @@ int machine_load_linux(struct machine *machine, const struct machine_linux *gues
 	};
 	int rc;
 
+	/* Without it a clone's time would begin anew, behind what its kernel has seen. */
+	if (!machine->host->has_tsc_offset)
+		return error_set(
+			error, ENOSYS,
+			"this kernel's KVM cannot set a guest's TSC offset, which clones of "
+			"Linux need: Linux 5.16 or later has it");
 	if (machine->with_rng)
 		devices_add_rng(&machine->devices);
 	platform.virtio_slots = devices_slots(&machine->devices);

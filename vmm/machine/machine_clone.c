@@ -4,8 +4,6 @@
  * clone_storm measures.
  */
 #include <errno.h>
-#include <linux/kvm.h>
-#include <sys/ioctl.h>
 
 #include "vmm/base/util.h"
 #include "vmm/machine/internal.h"
@@ -14,18 +12,6 @@
 static void mark(struct machine *machine, enum machine_stage stage)
 {
 	machine->stages->at_ns[stage] = now_ns();
-}
-
-/*
- * A guest's watchdog may look at the clock before it has run again for as long as it wants to see:
- * kvmclock's "guest stopped" flag keeps it from reporting a lockup (api.rst, KVM_KVMCLOCK_CTRL). A
- * vCPU that does not use kvmclock refuses, and needs none.
- */
-static void tell_of_pause(const struct machine *machine)
-{
-	for (unsigned int i = 0; machine->host->has_kvmclock_ctrl && i < machine->frozen.vcpu_count;
-	     i++)
-		(void)ioctl(machine->vcpus[i].kvm.fd, KVM_KVMCLOCK_CTRL);
 }
 
 static int restore(struct machine *machine, struct error *error)
@@ -43,7 +29,7 @@ static int restore(struct machine *machine, struct error *error)
 		rc = vcpu_plan_apply(&frozen->vcpus[i].plan, &frozen->vcpus[i].state,
 				     &machine->vcpus[i].kvm, &machine->vm, machine->host, error);
 	if (rc == 0 && machine->is_linux)
-		tell_of_pause(machine);
+		threads_tell_of_pause(machine);
 	return rc;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/kvm.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 
 #include "vmm/base/util.h"
 #include "vmm/machine/internal.h"
@@ -47,19 +48,40 @@ void threads_release(struct machine *machine)
 	pthread_mutex_unlock(&machine->lock);
 }
 
+static void kick(struct vcpu *vcpu)
+{
+	/* Looked at by KVM_RUN on its way in, so a kick just before it is not lost. */
+	if (vcpu->kvm.run)
+		__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	if (vcpu->thread.exists)
+		pthread_kill(vcpu->thread.id, MACHINE_KICK_SIGNAL);
+}
+
 void threads_kick(struct machine *machine)
 {
 	atomic_store(&machine->stop, true);
-	for (unsigned int i = 0; i < machine->frozen.vcpu_count; i++) {
-		struct vcpu *vcpu = &machine->vcpus[i];
-
-		/* Looked at by KVM_RUN on its way in, so a kick just before it is not lost. */
-		if (vcpu->kvm.run)
-			__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-		if (vcpu->thread.exists)
-			pthread_kill(vcpu->thread.id, MACHINE_KICK_SIGNAL);
-	}
+	for (unsigned int i = 0; i < machine->frozen.vcpu_count; i++)
+		kick(&machine->vcpus[i]);
 	pthread_cond_broadcast(&machine->changed);
+}
+
+void threads_pause_others(struct machine *machine, const struct vcpu *one)
+{
+	for (unsigned int i = 0; i < machine->frozen.vcpu_count; i++)
+		if (&machine->vcpus[i] != one)
+			kick(&machine->vcpus[i]);
+}
+
+/*
+ * A guest's watchdog may look at the clock before it has run again for as long as it wants to see:
+ * kvmclock's "guest stopped" flag keeps it from reporting a lockup (api.rst, KVM_KVMCLOCK_CTRL). A
+ * vCPU that does not use kvmclock refuses, and needs none.
+ */
+void threads_tell_of_pause(struct machine *machine)
+{
+	for (unsigned int i = 0; machine->host->has_kvmclock_ctrl && i < machine->frozen.vcpu_count;
+	     i++)
+		(void)ioctl(machine->vcpus[i].kvm.fd, KVM_KVMCLOCK_CTRL);
 }
 
 void threads_join(struct machine *machine)

@@ -117,9 +117,19 @@ static enum verdict on_io(struct vcpu *vcpu)
 		.count = run->io.count,
 		.data = (uint8_t *)run + run->io.data_offset,
 	};
+	bool is_park = machine->is_linux && access.port == FORKVM_PORT_PARK && access.is_out;
 	struct error error;
-	int rc = portbus_access(&machine->ports, &access, &error);
+	int rc;
 
+	/*
+	 * A stub knows that a vCPU which parks stands still. A kernel would have its other vCPUs
+	 * wait for that one, and complain: so they all stand still.
+	 */
+	if (is_park)
+		threads_pause_others(machine, vcpu);
+	rc = portbus_access(&machine->ports, &access, &error);
+	if (is_park)
+		threads_tell_of_pause(machine);
 	if (machine->stages && !machine->stages->at_ns[MACHINE_STAGE_READY])
 		machine->stages->at_ns[MACHINE_STAGE_READY] = machine->stub.first_ready_ns;
 	if (rc < 0)
@@ -327,6 +337,9 @@ static enum verdict step(struct vcpu *vcpu)
 	enum verdict verdict;
 
 	pthread_mutex_lock(&machine->lock);
+	/* A pause is over when its thread has the lock; a stop is not. */
+	if (!atomic_load(&machine->stop))
+		__atomic_store_n(&vcpu->kvm.run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	if (rc < 0)
 		verdict = on_run_error(vcpu, code);
 	else if (machine->progress == PROGRESS_ENDED)

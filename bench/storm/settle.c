@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* What follows from clone_storm's command line, and what of it does not go together. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/storm/check.h"
+#include "bench/storm/storm.h"
+
+#define REQUEST_MAX  65536 /* what the protocol takes */
+#define PEER_DEFAULT 100
+#define STUB_MEM     128
+#define LINUX_MEM    256
+
+static void settle_linux(struct storm_options *options)
+{
+	const char *const files[] = {options->kernel, options->initrd};
+
+	if (options->stub)
+		storm_refuse("--stub and --kernel or --check exclude each other: a Linux guest is "
+			     "no stub");
+	if (options->populate_mib != UINT64_MAX)
+		storm_refuse("--populate is for stubs");
+	if (options->floor)
+		storm_refuse("--floor boots stubs only");
+	if (!options->kernel && !options->socket)
+		storm_refuse("--check needs --kernel, or a server with a Linux guest (--socket)");
+	for (size_t i = 0; i < 2; i++)
+		if (files[i] && access(files[i], R_OK) < 0)
+			storm_refuse("--%s %s: %s", i ? "initrd" : "kernel", files[i],
+				     strerror(errno));
+	if (options->check == CHECK_BY_STUB)
+		options->check = options->request ? CHECK_BY_ANYTHING : CHECK_BY_ECHO;
+	if (options->check != CHECK_BY_ANYTHING && options->request)
+		storm_refuse("--request and --check %s exclude each other",
+			     options->check == CHECK_BY_ECHO ? "echo" : "identity");
+	options->stub = "linux";
+	if (!options->mem_mib)
+		options->mem_mib = LINUX_MEM;
+}
+
+static void settle_stub(struct storm_options *options)
+{
+	static char stub_path[STUB_PATH_SIZE];
+	const char *name;
+
+	if (options->initrd || options->cmdline)
+		storm_refuse("--%s is for Linux guests: name one with --kernel",
+			     options->initrd ? "initrd" : "cmdline");
+	if (options->peer_qemu)
+		storm_refuse("--peer qemu is for Linux guests, as QEMU runs no stub: name one with "
+			     "--kernel");
+	if (!options->stub)
+		options->stub = "hello";
+	name = strrchr(options->stub, '/');
+	if (!options->socket && stub_find(options->stub, stub_path) < 0)
+		storm_refuse("--stub %s: neither a file nor a stub in %s", options->stub,
+			     stub_path);
+	if (options->socket && (options->floor || options->peer_boot) &&
+	    stub_find(options->stub, stub_path) < 0)
+		storm_refuse(
+			"a peer boots the stub itself, and --stub %s is neither a file nor in %s",
+			options->stub, stub_path);
+	options->stub_path = stub_path;
+	if (name)
+		options->stub = name + 1; /* the checker goes by the name */
+	if (!options->mem_mib)
+		options->mem_mib = STUB_MEM;
+}
+
+void storm_options_settle(struct storm_options *options)
+{
+	if (options->rate > 0 && options->alive)
+		storm_refuse("--rate and --alive exclude each other");
+	if (options->kernel || options->check != CHECK_BY_STUB)
+		settle_linux(options);
+	else
+		settle_stub(options);
+	if ((options->peer_qemu || options->peer_boot) && options->check != CHECK_BY_STUB &&
+	    !options->kernel)
+		storm_refuse("a peer boots the guest itself: name it with --kernel, too");
+	if (options->populate_mib == UINT64_MAX)
+		options->populate_mib = 0;
+	if (options->socket && options->server_option_count)
+		storm_refuse("--server-option is for a server that is started here, --socket names "
+			     "another");
+	if (!options->concurrency && options->alive)
+		options->concurrency = 2 * (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+	if (!options->concurrency)
+		options->concurrency = options->rate > 0 ? 1024 : 1;
+	if (options->concurrency > options->count)
+		options->concurrency = options->count;
+	if (!options->peer_count)
+		options->peer_count = options->count < PEER_DEFAULT ? options->count : PEER_DEFAULT;
+	if (!options->request)
+		options->request = strcmp(options->stub, "echo") == 0 ? "are you there?\n" : "";
+	if (options->check == CHECK_BY_IDENTITY)
+		options->request = "identity";
+	options->request_len = strlen(options->request);
+	if (options->check == CHECK_BY_ECHO)
+		options->request_len = CHECK_ECHO_LENGTH;
+	if (options->request_len > REQUEST_MAX)
+		storm_refuse("--request: longer than %d bytes", REQUEST_MAX);
+}
