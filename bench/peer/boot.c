@@ -8,7 +8,7 @@
 
 #include "bench/peer/peer.h"
 
-#define BOOTS_MAX 5 /* each takes long, and they differ little */
+#define BOOTS_MAX 3 /* each takes long, and they differ little */
 
 struct peer *peer_boot(const struct storm_options *options)
 {

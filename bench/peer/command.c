@@ -149,7 +149,7 @@ static void make_call(const struct qemu *qemu, bool clone, struct call *ret)
 				      "-accel",
 				      "kvm",
 				      "-cpu",
-				      "host",
+				      "host,pmu=off",
 				      "-M",
 				      ret->machine,
 				      "-m",

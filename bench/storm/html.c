@@ -84,11 +84,16 @@ static void put_head(FILE *page, const struct storm_options *options,
 	put_text(page, options->command);
 	fputs("</code></p>\n<p>Guest <b>", page);
 	put_text(page, options->stub);
+	fputs("</b>, ", page);
+	if (options->check == CHECK_BY_STUB)
+		fprintf(page, "%llu MiB of its RAM populated, ",
+			(unsigned long long)options->populate_mib);
+	else
+		fprintf(page, "answers checked by %s, ", storm_check_name(options->check));
 	fprintf(page,
-		"</b>, %llu MiB of its RAM populated, %u vCPU; %s. %zu clones answered and were "
-		"verified in %.3f s: <b>%.0f a second</b>.",
-		(unsigned long long)options->populate_mib, options->cpus, mode, result->ok,
-		result->seconds, result->clones_per_s);
+		"%u vCPU; %s. %zu clones answered and were verified in %.3f s: <b>%.0f a "
+		"second</b>.",
+		options->cpus, mode, result->ok, result->seconds, result->clones_per_s);
 	fprintf(page,
 		result->failures.total ? " <b class=\"bad\">%zu failed.</b></p>\n<ul>\n"
 				       : " %zu failed.</p>\n<ul>\n",

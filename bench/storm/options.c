@@ -52,7 +52,7 @@ static const char usage[] =
 	"                     guests answer on a serial port (METHOD.md)\n"
 	"  --peer boot        measure booting the guest in forkvm, without any template\n"
 	"  --peer floor       the same as --floor\n"
-	"  --peer-count N     clones of a peer (default --count, 100 at most); boots: 5 at most\n"
+	"  --peer-count N     clones of a peer (default --count, 100 at most); boots: 3 at most\n"
 	"  --qemu PROGRAM     the QEMU to take (default qemu-system-x86_64-microvm, or\n"
 	"                     qemu-system-x86_64)\n"
 	"  --json FILE        write a JSON report (-: standard output, instead of the table)\n"

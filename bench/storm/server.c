@@ -21,18 +21,25 @@
 #define READY_TIMEOUT_MS 300000
 #define STOP_TIMEOUT_MS	 30000
 #define ARGUMENTS_MAX	 64
+#define LOG_LINES	 30 /* a Linux guest says a lot */
 #define READY_FD	 10 /* what the server's end of the pipe is called there */
 
 /* The server's last words, for when something went wrong. */
 static void show_log(const struct storm_server *server)
 {
-	char line[512];
 	FILE *log = fopen(server->log, "re");
+	unsigned int lines = 0, number = 0;
+	char line[512];
 
-	while (log && fgets(line, sizeof(line), log))
-		fprintf(stderr, "  server: %s", line);
-	if (log)
-		fclose(log);
+	if (!log)
+		return;
+	while (fgets(line, sizeof(line), log))
+		lines++;
+	rewind(log);
+	while (fgets(line, sizeof(line), log))
+		if (number++ + LOG_LINES >= lines)
+			fprintf(stderr, "  server: %s", line);
+	fclose(log);
 }
 
 /* How it ended, in words. */

@@ -17,10 +17,15 @@ static void print_head(const struct storm_options *options, const struct storm_r
 	char mode[96];
 
 	storm_describe_mode(options, mode, sizeof(mode));
-	printf("\n%s, %llu MiB, %llu MiB populated, %u vCPU%s; %s%s\n", options->stub,
-	       (unsigned long long)options->mem_mib, (unsigned long long)options->populate_mib,
-	       options->cpus, options->cpus == 1 ? "" : "s", mode,
+	printf("\n%s, %llu MiB, ", options->stub, (unsigned long long)options->mem_mib);
+	if (options->check == CHECK_BY_STUB)
+		printf("%llu MiB populated, ", (unsigned long long)options->populate_mib);
+	else
+		printf("answers checked by %s, ", storm_check_name(options->check));
+	printf("%u vCPU%s; %s%s\n", options->cpus, options->cpus == 1 ? "" : "s", mode,
 	       options->socket ? "; server given" : "");
+	if (options->kernel)
+		printf("  kernel     %s\n", options->kernel);
 	printf("  verified   %zu of %zu clones in %.3f s; %zu failed\n", result->ok, options->count,
 	       result->seconds, result->failures.total);
 	for (size_t i = 0; i < result->failures.kinds; i++)

@@ -7,6 +7,7 @@ usage: smoke.py BIN_DIR
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,19 +16,19 @@ SKIP = 77
 STAGES = ["request", "fork", "vm", "memslots", "vcpus", "state", "run", "answer"]
 MEMORY = ["private_kib_per_clone", "pss_kib_per_clone", "rss_kib_per_clone",
           "available_kib_per_clone"]
-BIN = sys.argv[1]
+BIN = os.path.abspath(sys.argv[1])
 
 
-def run(*arguments, status=0):
+def run(*arguments, status=0, **environment):
     done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=100, check=False)
+                          timeout=100, check=False, env={**os.environ, **environment})
     shown = " ".join(os.path.basename(a) for a in arguments)
     assert done.returncode == status, f"{shown}: status {done.returncode}\n{done.stderr}"
     return done
 
 
-def storm(*arguments, status=0):
-    return run(os.path.join(BIN, "clone_storm"), *arguments, status=status)
+def storm(*arguments, status=0, **environment):
+    return run(os.path.join(BIN, "clone_storm"), *arguments, status=status, **environment)
 
 
 def report(*arguments, status=0):
@@ -57,6 +58,12 @@ def good_runs():
     check_report(figures, 20, "floor")
     assert figures["p50_to_floor"]["plain"] > 0 and figures["p50_to_floor"]["lean"] > 0
     assert "verified" in storm("--count", "5").stdout
+    figures = report("--count", "5", "--peer", "boot", "--peer-count", "2", "--peer", "floor")
+    boot = figures["peers"][0]
+    assert (boot["name"], boot["ok"], boot["failed"]) == ("boot", 2, 0), boot
+    assert boot["latency_us"]["p50"] > 0 and boot["p50_ratio"] > 0 and figures["floor"], boot
+    figures = report("--count", "5", "--server-option", "--max-clones", "--server-option", "3")
+    check_report(figures, 5, "server option")
 
 
 def bad_runs():
@@ -67,6 +74,34 @@ def bad_runs():
     for options in (["--count", "0"], ["--count", "x"], ["--rate", "nan"], ["--nonsense"],
                     ["--alive", "--rate", "5"], ["--stub", "nothing-of-that-name"], ["word"]):
         assert storm(*options, status=2).stderr, options
+    good_file = os.path.join(BIN, "clone_storm")
+    for options, word in (
+            (["--peer", "qemu"], "--kernel"), (["--peer", "nobody"], "qemu, boot or floor"),
+            (["--kernel", "/nonexistent"], "No such file"),
+            (["--kernel", good_file, "--initrd", "/nonexistent"], "--initrd"),
+            (["--kernel", good_file, "--stub", "hello"], "exclude"),
+            (["--kernel", good_file, "--populate", "8"], "--populate"),
+            (["--kernel", good_file, "--floor"], "--floor"),
+            (["--kernel", good_file, "--check", "nothing"], "--check"),
+            (["--kernel", good_file, "--check", "echo", "--request", "x"], "exclude"),
+            (["--check", "identity"], "--kernel"), (["--cmdline", "quiet"], "--kernel"),
+            (["--peer-count", "0"], "--peer-count"),
+            (["--socket", "/nonexistent", "--server-option", "x"], "--server-option")):
+        assert word in storm(*options, status=2).stderr, options
+    linux = ["--kernel", good_file, "--count", "1", "--peer", "qemu"]
+    assert "qemu-system-x86" in storm(*linux, status=1, PATH="/nonexistent").stderr
+    assert "--qemu" in storm(*linux, "--qemu", "/nonexistent/qemu", status=1).stderr
+    # A QEMU that ends at once: its own words are told.
+    fake = os.path.join(os.environ["TMPDIR"], "qemu")
+    with open(fake, "w", encoding="utf-8") as script:
+        script.write('#!/bin/sh\necho "$*" >"$0.called"\necho this is no machine >&2\nexit 1\n')
+    os.chmod(fake, 0o755)
+    assert "this is no machine" in storm(*linux, "--qemu", fake, status=1).stderr
+    with open(fake + ".called", encoding="utf-8") as text:
+        ram = re.search("mem-path=([^, ]*)", text.read()).group(1)
+    assert not os.path.exists(os.path.dirname(ram)), f"{ram}: left behind"
+    os.unlink(fake)
+    os.unlink(fake + ".called")
     assert "no server" in storm("--socket", "/nonexistent", status=1).stderr
     storm("--mem", "100000000", "--count", "1", status=1)
 
