@@ -108,7 +108,8 @@ int machine_new(const struct kvm_host *host, const struct machine_config *config
 	if (rc < 0 || !machine->frozen.vcpus)
 		rc = error_set(error, ENOMEM, "no memory for %u vCPUs", config->vcpus);
 	else
-		rc = guest_ram_init(machine->ram, config->ram_size, config->mem_path, error);
+		rc = guest_ram_init_near(machine->ram, config->ram_size, config->mem_path,
+					 config->ram_near, error);
 	if (rc < 0) {
 		machine_free(machine);
 		return rc;
