@@ -28,7 +28,12 @@
 /* Sanitizers know where stacks are, and keep their own books on them. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define OWN_STACK false
-#else
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define OWN_STACK false
+#endif
+#endif
+#ifndef OWN_STACK
 #define OWN_STACK true
 #endif
 
