@@ -48,7 +48,7 @@ def _need_lab_tools():
             raise images.Missing(f"{tool} is missing; tests/run installs what the lab needs")
 
 
-def run_in_lab(make_images, memory_mib=2048, cpus=2, timeout_s=300):
+def run_in_lab(make_images, memory_mib=2048, cpus=1, timeout_s=300):
     """See above. Exits with 77 where the lab or an image cannot be had."""
     if ENTERED in os.environ:
         return
