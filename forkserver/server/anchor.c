@@ -23,18 +23,27 @@
 #define RESTART_AFTER_NS (10 * NS_PER_SEC)
 #define STOP_WAIT_MS	 1000
 
-static _Noreturn void anchor_run(const struct kvm_host *host, pid_t server_pid, bool locked_down)
+/* What it knows of the server, whose memory it does not have. */
+struct task {
+	const struct kvm_host *host;
+	pid_t server_pid;
+	bool locked_down;
+};
+
+static void anchor_run(const void *argument)
 {
+	const struct task *task = argument;
+
 	/* It must not outlive the server, whose kill -9 leaves nothing behind. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (getppid() != server_pid)
+	if (getppid() != task->server_pid)
 		_exit(1);
 	/* It needs none but /dev/kvm; least of all the listening socket and its lock. */
 	syscall(SYS_close_range, FD_KVM + 1, ~0u, 0);
-	if (kvm_anchor_hold(host, NULL) < 0)
+	if (kvm_anchor_hold(task->host, NULL) < 0)
 		_exit(2);
 	/* One that was started late has the clones' filter, in which it cannot load another. */
-	if (!locked_down)
+	if (!task->locked_down)
 		(void)sandbox_enter_idle();
 	for (;;)
 		poll(NULL, 0, -1);
@@ -70,19 +79,23 @@ static int move_up(int *fd)
 void anchor_start(struct server *server)
 {
 	struct anchor *anchor = &server->anchor;
-	/* Copied here: the child does not have the server's memory. */
-	const struct kvm_host *host = server->host;
-	const pid_t server_pid = server->pid;
-	const bool locked_down = server->serving;
+	const struct task task = {
+		.host = server->host,
+		.server_pid = server->pid,
+		.locked_down = server->serving,
+	};
+	const struct cradle_child child = {
+		.run = anchor_run,
+		.argument = &task,
+		.len = sizeof(task),
+	};
 	int pidfd = -1;
 	pid_t pid;
 	int rc;
 
 	if (!server->options->anchor || server->stopping)
 		return;
-	pid = fork_process(FORK_DEFAULT_SIGNALS, &pidfd);
-	if (pid == 0)
-		anchor_run(host, server_pid, locked_down);
+	pid = fork_process(FORK_DEFAULT_SIGNALS, &child, &pidfd);
 	rc = pid < 0 ? (int)pid : move_up(&pidfd);
 	if (rc == 0)
 		rc = watch_add(server->epoll_fd, pidfd, &anchor->watch, EPOLLIN);

@@ -6,6 +6,7 @@
  * calls, allocates nothing and logs nothing but what devices complain about. It runs in the
  * server's image but has none of the server's own memory (private.h) and none of its rights
  * (gate.h): what it needs is in the launch.
+ * Calls that may wait are made by syscall(2), for the reason that cradle.h gives.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,8 +38,7 @@ struct child {
 static int wait_for(int fd, short events)
 {
 	struct pollfd pollfd = {.fd = fd, .events = events};
-
-	if (poll(&pollfd, 1, -1) < 0 && errno != EINTR)
+	if (syscall(SYS_poll, &pollfd, 1, -1) < 0 && errno != EINTR)
 		return -errno;
 	return 0;
 }
@@ -47,7 +47,7 @@ static int wait_for(int fd, short events)
 static int write_all(int fd, const char *data, size_t len)
 {
 	while (len) {
-		ssize_t written = write(fd, data, len);
+		ssize_t written = syscall(SYS_write, fd, data, len);
 		int rc = 0;
 
 		if (written < 0 && errno == EAGAIN)
@@ -68,8 +68,7 @@ static int send_packet(int fd, const void *data, size_t len)
 {
 	for (;;) {
 		int rc = 0;
-
-		if (send(fd, data, len, MSG_NOSIGNAL) >= 0)
+		if (syscall(SYS_sendto, fd, data, len, MSG_NOSIGNAL, NULL, 0) >= 0)
 			return 0;
 		if (errno == EAGAIN)
 			rc = wait_for(fd, POLLOUT);
@@ -102,7 +101,8 @@ static int on_park(void *ctx, void *buf, size_t capacity, size_t *ret_len)
 
 	for (;;) {
 		/* With MSG_TRUNC the kernel tells the packet's own length, kept or not. */
-		ssize_t len = recv(child->answer_fd, buf, capacity, MSG_TRUNC);
+		ssize_t len = syscall(SYS_recvfrom, child->answer_fd, buf, capacity, MSG_TRUNC,
+				      NULL, NULL);
 		int rc = 0;
 
 		if (len > 0 && (size_t)len > capacity)
@@ -193,7 +193,7 @@ static int take_identity(const struct launch *launch, struct forkvm_identity *re
 	uint8_t random[FORKVM_GENERATION_ID_SIZE + FORKVM_SEED_SIZE];
 
 	/* Drawn in the child: the server never knows a clone's seed. */
-	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+	if (syscall(SYS_getrandom, random, sizeof(random), 0) != sizeof(random))
 		return error_set_errno(error, errno, "getrandom");
 	ret_identity->clone_id = launch->clone_id;
 	memcpy(ret_identity->generation_id, random, FORKVM_GENERATION_ID_SIZE);
@@ -289,8 +289,9 @@ static void live(struct child *child)
 	report->end = rc == -ENOMEM ? FORKVM_END_OUT_OF_MEMORY : FORKVM_END_HOST_ERROR;
 }
 
-_Noreturn void child_run(const struct launch *launch)
+_Noreturn void child_run(const void *argument)
 {
+	const struct launch *launch = argument;
 	struct child child = {
 		.launch = launch,
 		.report =

@@ -26,13 +26,6 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
-/*
- * In ordinary memory, because the child needs it. It never points into the server's own. A struct
- * that is reused keeps no client's secrets: ids, numbers of descriptors, the address of a request
- * that is wiped after the fork.
- */
-static struct launch launch;
-
 /* What a client gave for one clone. */
 struct gift {
 	int answer_fd;
@@ -118,14 +111,14 @@ static struct clone *take_record(struct clones *clones)
 }
 
 static void prepare_launch(const struct server *server, const struct clone *clone,
-			   const struct request *request, const struct gift *gift)
+			   const struct request *request, const struct gift *gift,
+			   struct launch *ret)
 {
-	launch = (struct launch){
+	*ret = (struct launch){
 		.machine = server->machine,
 		.server_pid = server->pid,
 		.clone_id = clone->id,
 		.place = clone->place,
-		.request = request->body,
 		.request_len = request->body_len,
 		.answer_fd = gift->answer_fd,
 		.console_fd = gift->console_fd,
@@ -137,19 +130,29 @@ static void prepare_launch(const struct server *server, const struct clone *clon
 	};
 }
 
-static pid_t fork_clone(const struct server *server, int *ret_pidfd)
+static pid_t fork_clone(const struct server *server, const struct launch *launch,
+			const struct request *request, int *ret_pidfd)
 {
+	/* Its copies are all that the clone has of these: it knows nothing of *server. */
+	const struct cradle_child child = {
+		.run = child_run,
+		.argument = launch,
+		.len = sizeof(*launch),
+		.more = request->body,
+		.more_len = request->body_len,
+	};
 	unsigned int flags = 0;
 	pid_t pid;
 
-	if (launch.share_files)
+	if (launch->share_files)
 		flags |= FORK_SHARE_FILES;
 	/* With further threads the handler that interrupts vCPUs must stay. */
 	if (!machine_extra_threads(server->machine))
 		flags |= FORK_DEFAULT_SIGNALS;
-	pid = fork_process(flags, ret_pidfd);
-	if (pid == 0)
-		child_run(&launch); /* which knows nothing of *server: that was not forked */
+	pid = fork_process(flags, &child, ret_pidfd);
+	/* Without a request there is nothing to hide, and the page need not be copied for it. */
+	if (request->body_len)
+		cradle_wipe();
 	return pid;
 }
 
@@ -213,11 +216,12 @@ static void on_timeout(struct server *server, struct timer *timer)
 }
 
 /* The descriptors are the child's now; here they are closed at once, or when it has copied them. */
-static void hand_over(struct server *server, struct clone *clone, struct gift *gift)
+static void hand_over(struct server *server, struct clone *clone, struct gift *gift,
+		      bool share_files)
 {
 	clone->loaned_fds[0] = fd_steal(&gift->answer_fd);
 	clone->loaned_fds[1] = fd_steal(&gift->console_fd);
-	if (launch.share_files) {
+	if (share_files) {
 		list_append(&server->clones.on_loan, &clone->loan_link);
 		return;
 	}
@@ -260,14 +264,15 @@ static int start(struct server *server, struct conn *conn, const struct request 
 {
 	struct clones *clones = &server->clones;
 	struct clone *clone = take_record(clones);
+	struct launch launch;
 	int pidfd = -1;
 	int rc;
 
 	clone->id = ++clones->last_id;
 	clone->timer.expire = on_timeout;
-	prepare_launch(server, clone, request, gift);
+	prepare_launch(server, clone, request, gift, &launch);
 	clone->fork_ns = now_ns();
-	clone->pid = fork_clone(server, &pidfd);
+	clone->pid = fork_clone(server, &launch, request, &pidfd);
 	clone->forked_ns = now_ns();
 	if (clone->pid < 0) {
 		clone->pidfd = -1;
@@ -275,7 +280,7 @@ static int start(struct server *server, struct conn *conn, const struct request 
 		return cannot_fork(-clone->pid, error);
 	}
 	enter_record(server, conn, clone, request);
-	hand_over(server, clone, gift);
+	hand_over(server, clone, gift, launch.share_files);
 	rc = adopt_pidfd(server, clone, pidfd);
 	if (rc < 0) {
 		clone->unwatched = true;

@@ -30,12 +30,6 @@
 /* How long half a line may stay so. */
 #define HALF_LINE_NS  (10 * NS_PER_SEC)
 
-/*
- * The request being carried out, in memory that is forked: its clone reads its bytes. They are
- * wiped when it is done, so that the next clone does not inherit them.
- */
-static struct request current_request;
-
 static timer_fn on_half_line;
 
 void conns_init(struct conns *conns)
@@ -220,7 +214,7 @@ static void drop_announced(struct conn *conn, const struct request *request)
 
 static void work_on_line(struct server *server, struct conn *conn, const char *line, size_t len)
 {
-	struct request *request = &current_request;
+	struct request *request = &server->conns.request;
 	struct error error;
 	int rc = request_parse(line, len, request, &error);
 

@@ -56,6 +56,7 @@ struct conns {
 	struct list ready;
 	struct list dirty;
 	struct list dead;
+	struct request request; /* being carried out; its clone gets a copy of its bytes */
 };
 
 void conns_init(struct conns *conns);

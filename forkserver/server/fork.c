@@ -5,7 +5,7 @@
  * Why not fork(3): it gives no pidfd, so a child could be reaped and its number reused before it is
  * looked at; and it runs atfork handlers and takes every malloc lock, for threads that do not
  * exist here. What glibc's fork does that matters is done by flags: the kernel writes the child's
- * thread id where glibc caches it.
+ * thread id where glibc caches it. And it cannot give the child another stack (cradle.h).
  */
 #include "forkserver/server/fork.h"
 
@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <linux/sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -56,9 +55,10 @@ static int count_threads(void)
 	return threads;
 }
 
-int fork_prepare(struct error *error)
+int fork_prepare(bool children_make_threads, struct error *error)
 {
 	int threads = count_threads();
+	int rc;
 
 	if (threads < 0)
 		return error_set_errno(error, -threads, "cannot count threads in /proc/self/task");
@@ -73,12 +73,16 @@ int fork_prepare(struct error *error)
 				 "or later");
 	if (prctl(PR_GET_TID_ADDRESS, &fork_state.tid_address))
 		fork_state.tid_address = NULL; /* built without CONFIG_CHECKPOINT_RESTORE */
+	rc = cradle_settle(children_make_threads);
+	if (rc < 0)
+		return error_set_errno(error, -rc, "cannot settle what clones inherit");
 	fork_state.ready = true;
 	return 0;
 }
 
-pid_t fork_process(unsigned int flags, int *ret_pidfd)
+pid_t fork_process(unsigned int flags, const struct cradle_child *child, int *ret_pidfd)
 {
+	struct cradle_place place;
 	int pidfd = -1;
 	struct clone_args args = {
 		.flags = CLONE_PIDFD,
@@ -92,12 +96,20 @@ pid_t fork_process(unsigned int flags, int *ret_pidfd)
 		args.flags |= CLONE_FILES;
 	if (flags & FORK_DEFAULT_SIGNALS)
 		args.flags |= CLONE_CLEAR_SIGHAND;
-	if (fork_state.tid_address) {
+	cradle_prepare(child, &place);
+	args.stack = place.stack;
+	args.stack_size = place.stack_size;
+	if (place.tls) {
+		args.flags |= CLONE_SETTLS;
+		args.tls = place.tls;
+	} else if (fork_state.tid_address) {
 		args.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
 		args.child_tid = (uintptr_t)fork_state.tid_address;
 	}
 	/* Through the gate: a clone cannot fork. */
 	pid = gate_call(SYS_clone3, (long)(uintptr_t)&args, sizeof(args), 0, 0, 0, 0);
+	if (pid == 0)
+		cradle_start(); /* with a stack of its own the child is there already */
 	if (pid > 0)
 		*ret_pidfd = pidfd;
 	return (pid_t)pid;

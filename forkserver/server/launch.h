@@ -35,19 +35,20 @@
  */
 #define FD_HIGH	     256
 
-/* Filled in by the server in memory that is forked; only read by the child. */
+/* Filled in by the server for each child, which has a copy in its cradle (cradle.h) and only reads
+ * it. */
 struct launch {
 	struct machine *machine;
 	pid_t server_pid;
 	uint64_t clone_id;
-	uint32_t place;	     /* of the server's record; opaque to the child */
-	const void *request; /* the first one; its length is below */
-	size_t request_len;
-	int answer_fd; /* the server's numbers, below FD_HIGH if share_files; -1: none */
+	uint32_t place; /* of the server's record; opaque to the child */
+	int answer_fd;	/* the server's numbers, below FD_HIGH if share_files; -1: none */
 	int console_fd;
 	bool session;	  /* answer_fd is a packet socket that brings further requests */
 	bool share_files; /* the table of descriptors is still the server's            */
 	bool keep;	  /* live on when the server dies                              */
+	size_t request_len;
+	unsigned char request[]; /* the first one */
 };
 
 #define REPORT_MAGIC 0x31545052464b564dull /* says which layout follows */
@@ -70,7 +71,7 @@ struct report {
 	struct error error;
 };
 
-/* What the child of the fork does, to its end. */
-_Noreturn void child_run(const struct launch *launch);
+/* What the child of the fork does, to its end; its argument is the struct launch. */
+_Noreturn void child_run(const void *launch);
 
 #endif

@@ -18,10 +18,12 @@
 /* What stays touched between requests. */
 #define JSON_ARENA_KEEP (64u << 10)
 
-static struct {
-	char *memory;
-	size_t used;
-} json_arena;
+/* Itself the beginning of its memory: a fork would have to copy the page of what is written. */
+static struct json_arena {
+	size_t used; /* bytes, from the beginning; at first JSON_ARENA_FIRST */
+} * json_arena;
+
+#define JSON_ARENA_FIRST 16u
 
 void *private_map(size_t size)
 {
@@ -54,12 +56,12 @@ void private_discard(void *memory, size_t size)
 
 static void *json_arena_alloc(size_t size)
 {
-	void *ret = json_arena.memory + json_arena.used;
+	void *ret = (char *)json_arena + json_arena->used;
 
 	size = (size + 15) & ~(size_t)15;
-	if (size > JSON_ARENA_SIZE - json_arena.used)
+	if (size > JSON_ARENA_SIZE - json_arena->used)
 		return NULL;
-	json_arena.used += size;
+	json_arena->used += size;
 	return ret;
 }
 
@@ -70,10 +72,11 @@ static void json_arena_free(void *memory)
 
 int private_json_init(void)
 {
-	if (!json_arena.memory)
-		json_arena.memory = private_map(JSON_ARENA_SIZE);
-	if (!json_arena.memory)
+	if (!json_arena)
+		json_arena = private_map(JSON_ARENA_SIZE);
+	if (!json_arena)
 		return -ENOMEM;
+	json_arena->used = JSON_ARENA_FIRST;
 	json_object_seed(0);
 	json_set_alloc_funcs(json_arena_alloc, json_arena_free);
 	return 0;
@@ -81,8 +84,8 @@ int private_json_init(void)
 
 void private_json_reset(void)
 {
-	if (json_arena.used > JSON_ARENA_KEEP)
-		private_discard(json_arena.memory + JSON_ARENA_KEEP,
+	if (json_arena->used > JSON_ARENA_KEEP)
+		private_discard((char *)json_arena + JSON_ARENA_KEEP,
 				JSON_ARENA_SIZE - JSON_ARENA_KEEP);
-	json_arena.used = 0;
+	json_arena->used = JSON_ARENA_FIRST;
 }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "forkserver/server/cradle.h"
 #include "forkserver/server/descriptors.h"
 #include "forkserver/server/fork.h"
 #include "forkserver/server/gate.h"
@@ -141,6 +142,9 @@ static int prepare(struct server *server, struct serve_options *options, struct 
 
 	if (rc < 0)
 		return error_set_errno(error, -rc, "cannot make the gate");
+	rc = cradle_init();
+	if (rc < 0)
+		return error_set_errno(error, -rc, "cannot make the cradle");
 	umask(077);
 	rc = take_descriptors(server, options, error);
 	if (rc == 0)
@@ -188,7 +192,7 @@ static int open_loop(struct server *server, struct error *error)
 /* From here on the process has one thread and forks. */
 static int lock_down(struct server *server, struct error *error)
 {
-	int rc = fork_prepare(error);
+	int rc = fork_prepare(machine_extra_threads(server->machine) > 0, error);
 
 	if (rc < 0)
 		return rc;

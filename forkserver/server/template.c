@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "forkserver/server/cradle.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/server.h"
 #include "vmm/base/cleanup.h"
@@ -118,8 +119,11 @@ const char *template_image(const struct serve_options *options)
 int template_load(struct server *server, struct error *error)
 {
 	const struct serve_options *options = server->options;
-	int rc = machine_new(server->host, &options->machine, &server->machine, error);
+	struct machine_config config = options->machine;
+	int rc;
 
+	config.ram_near = cradle_neighbourhood();
+	rc = machine_new(server->host, &config, &server->machine, error);
 	if (rc < 0)
 		return rc;
 	if (options->stub)

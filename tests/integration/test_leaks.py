@@ -2,11 +2,22 @@
 # SPDX-License-Identifier: MIT
 """After a thousand clones the server has what it had before: descriptors, threads, children, memory."""
 
+import struct
+
 import harness
 from harness import Server, children_of, wait_until
 
 CLONES = 1000
 AT_ONCE = 16
+
+
+def is_static(program):
+    """An ELF program that asks for no interpreter (PT_INTERP)."""
+    with open(program, "rb") as file:
+        header = file.read(1 << 12)
+    offset, = struct.unpack_from("<Q", header, 32)
+    size, count = struct.unpack_from("<HH", header, 54)
+    return all(struct.unpack_from("<I", header, offset + i * size)[0] != 3 for i in range(count))
 
 
 class Leaks(harness.TestCase):
@@ -42,6 +53,27 @@ class Leaks(harness.TestCase):
 
     def test_a_thousand_clones(self):
         self.check("hello")
+
+    def test_a_clone_is_small(self):
+        """What a clone has to itself: the page of its stack, that of its machine, one of its RAM,
+        two of kvm_run; and one branch of page tables for all of that (cradle.h)."""
+        with Server("hello") as server, server.connect() as connection:
+            if server.is_instrumented or not is_static(harness.FORKVM):
+                return
+            parked = [connection.session() for _ in range(20)]
+            for session in parked:
+                session.recv(1 << 16)
+            for pid in server.clones():
+                with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
+                    private = sum(int(line.split()[1]) for line in rollup
+                                  if line.startswith("Private_"))
+                with open(f"/proc/{pid}/status", encoding="ascii") as status:
+                    tables = sum(int(line.split()[1]) for line in status
+                                 if line.startswith("VmPTE"))
+                self.assertLessEqual(private, 32)
+                self.assertLessEqual(tables, 28)
+            for session in parked:
+                session.close()
 
     def test_with_requests(self):
         self.check("echo", request=b"e" * 20000, wanted=b"eee")

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "vmm/base/thread.h"
+#include "vmm/base/util.h"
 #include "vmm/boot/image.h"
 #include "vmm/boot/linux.h"
 #include "vmm/dev/stub_port.h"
@@ -38,6 +39,10 @@ enum machine_progress {
 	PROGRESS_ENDED,	   /* end is filled */
 };
 
+/*
+ * Each page that a clone writes is copied for it. So what every clone writes stands together: from
+ * `vm` on, on a page of its own, its vCPU included.
+ */
 struct machine {
 	const struct kvm_host *host;
 	uint64_t ram_size;
@@ -49,25 +54,23 @@ struct machine {
 	struct image image;
 	struct linux_entry entry;
 	bool loaded;
-
+	bool is_frozen;
+	struct machine_frozen frozen;
 	struct guest_ram *ram; /* in frozen */
-	struct kvm_vm vm;
-	struct vcpu *vcpus; /* owned; frozen.vcpu_count of them */
-	struct stub_port stub;
 	struct portbus ports;
 	struct devices devices;
 
+	_Alignas(PAGE_BYTES) struct kvm_vm vm;
+	struct stub_port stub;
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* progress moved; on CLOCK_MONOTONIC */
 	enum machine_progress progress;
 	atomic_bool stop; /* vCPUs are to leave their loops */
 	unsigned int halted;
 	struct machine_end end;
-
 	unsigned int hole_touches;
 	struct machine_stages *stages; /* the owner's; NULL in the template */
-	bool is_frozen;
-	struct machine_frozen frozen;
+	struct vcpu vcpus[];	       /* frozen.vcpu_count of them */
 };
 
 /* machine_vcpu.c: the guest has marked its template point: stop there. With the lock held. */

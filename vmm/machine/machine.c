@@ -74,15 +74,19 @@ int machine_new(const struct kvm_host *host, const struct machine_config *config
 		struct machine **ret, struct error *error)
 {
 	struct machine *machine;
+	size_t size;
 	int rc = check_ram(config->ram_size, error);
 
 	if (rc == 0)
 		rc = check_vcpus(config->vcpus, host, error);
 	if (rc < 0)
 		return rc;
-	machine = calloc(1, sizeof(*machine));
+	size = offsetof(struct machine, vcpus) + config->vcpus * sizeof(machine->vcpus[0]);
+	size = max_u64(sizeof(*machine), round_up(size, PAGE_BYTES));
+	machine = aligned_alloc(PAGE_BYTES, size);
 	if (!machine)
-		return error_set(error, ENOMEM, "no memory");
+		return error_set(error, ENOMEM, "no memory for %u vCPUs", config->vcpus);
+	memset(machine, 0, size);
 	machine->host = host;
 	machine->ram_size = config->ram_size;
 	machine->slots = config->slots;
@@ -96,17 +100,16 @@ int machine_new(const struct kvm_host *host, const struct machine_config *config
 	devices_init(&machine->devices, machine);
 	machine->frozen.vcpu_count = config->vcpus;
 	machine->frozen.vcpus = calloc(config->vcpus, sizeof(*machine->frozen.vcpus));
-	machine->vcpus = calloc(config->vcpus, sizeof(*machine->vcpus));
-	rc = init_sync(machine);
-	if (rc < 0 || !machine->vcpus || !machine->frozen.vcpus) {
-		rc = error_set(error, ENOMEM, "no memory for %u vCPUs", config->vcpus);
-	} else {
-		for (unsigned int i = 0; i < config->vcpus; i++) {
-			machine->vcpus[i].machine = machine;
-			machine->vcpus[i].kvm.fd = -1;
-		}
-		rc = guest_ram_init(machine->ram, config->ram_size, config->mem_path, error);
+	for (unsigned int i = 0; i < config->vcpus; i++) {
+		machine->vcpus[i].machine = machine;
+		machine->vcpus[i].kvm.fd = -1;
 	}
+	rc = init_sync(machine);
+	if (rc < 0 || !machine->frozen.vcpus)
+		rc = error_set(error, ENOMEM, "no memory for %u vCPUs", config->vcpus);
+	else
+		rc = guest_ram_init_near(machine->ram, config->ram_size, config->mem_path,
+					 config->ram_near, error);
 	if (rc < 0) {
 		machine_free(machine);
 		return rc;
@@ -120,7 +123,7 @@ int machine_new(const struct kvm_host *host, const struct machine_config *config
 
 void machine_close_kvm(struct machine *machine)
 {
-	for (unsigned int i = 0; machine->vcpus && i < machine->frozen.vcpu_count; i++)
+	for (unsigned int i = 0; i < machine->frozen.vcpu_count; i++)
 		kvm_vcpu_done(&machine->vcpus[i].kvm);
 	kvm_vm_done(&machine->vm);
 }
@@ -129,8 +132,7 @@ void machine_free(struct machine *machine)
 {
 	if (!machine)
 		return;
-	if (machine->vcpus)
-		threads_join(machine);
+	threads_join(machine);
 	machine_close_kvm(machine);
 	devices_unbind(&machine->devices);
 	for (unsigned int i = 0; machine->frozen.vcpus && i < machine->frozen.vcpu_count; i++) {
@@ -142,7 +144,6 @@ void machine_free(struct machine *machine)
 	pthread_cond_destroy(&machine->changed);
 	pthread_mutex_destroy(&machine->lock);
 	free(machine->frozen.vcpus);
-	free(machine->vcpus);
 	free(machine);
 }
 

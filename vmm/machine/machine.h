@@ -43,6 +43,7 @@ struct machine_config {
 	uint64_t ram_size;    /* bytes; a multiple of 4 KiB; MACHINE_RAM_MIN to MACHINE_RAM_MAX */
 	unsigned int vcpus;   /* 1 to MACHINE_VCPUS_MAX and what KVM allows                     */
 	const char *mem_path; /* file to hold RAM, created or resized; NULL for a memfd         */
+	const void *ram_near; /* RAM is mapped right above, if there is room; NULL: anywhere    */
 	enum machine_slots slots;
 	bool force_irqchip; /* in-kernel irqchip and PIT even if the image does not ask      */
 	bool force_cpuid;   /* full CPUID table even if the image does not ask               */

@@ -62,7 +62,32 @@ static void lay_out(struct guest_ram *ram)
 	}
 }
 
-int guest_ram_init(struct guest_ram *ram, uint64_t size, const char *path, struct error *error)
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+#define LARGE_PAGE (2 * MIB)
+
+/* Left free above RAM: the stack may be there, and wants to grow. */
+#define ROOM_ABOVE (64 * MIB)
+
+/* Map the file, near the address if that can be. MAP_FAILED and errno. */
+static void *map_shared(int fd, uint64_t size, const void *near)
+{
+	const int prot = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_NORESERVE;
+	char *wanted = (char *)round_up((uintptr_t)near, LARGE_PAGE);
+	char *got = MAP_FAILED;
+
+	if (near)
+		got = mmap(wanted, size + ROOM_ABOVE, prot, flags | MAP_FIXED_NOREPLACE, fd, 0);
+	if (got == MAP_FAILED)
+		return mmap(NULL, size, prot, flags, fd, 0);
+	munmap(got + size, ROOM_ABOVE);
+	return got;
+}
+
+int guest_ram_init_near(struct guest_ram *ram, uint64_t size, const char *path, const void *near,
+			struct error *error)
 {
 	_cleanup_close_ int fd = path ? open_file(path, error) : open_memfd(error);
 	void *host;
@@ -73,7 +98,7 @@ int guest_ram_init(struct guest_ram *ram, uint64_t size, const char *path, struc
 	if (ftruncate(fd, (off_t)size) < 0)
 		return error_set_errno(error, errno, "guest RAM: set size to %llu MiB",
 				       (unsigned long long)(size / MIB));
-	host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	host = map_shared(fd, size, near);
 	if (host == MAP_FAILED)
 		return error_set_errno(error, errno, "guest RAM: map %llu MiB",
 				       (unsigned long long)(size / MIB));
@@ -83,6 +108,11 @@ int guest_ram_init(struct guest_ram *ram, uint64_t size, const char *path, struc
 	ram->is_memfd = !path;
 	lay_out(ram);
 	return 0;
+}
+
+int guest_ram_init(struct guest_ram *ram, uint64_t size, const char *path, struct error *error)
+{
+	return guest_ram_init_near(ram, size, path, NULL, error);
 }
 
 void guest_ram_done(struct guest_ram *ram)

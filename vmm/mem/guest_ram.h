@@ -46,6 +46,14 @@ struct guest_ram {
  */
 int guest_ram_init(struct guest_ram *ram, uint64_t size, const char *path, struct error *error);
 
+/*
+ * The same, mapped right above the address near (NULL: anywhere) if there is room: page tables of a
+ * fork then serve for what is there and for RAM. At a multiple of 2 MiB, without which KVM could
+ * not use large pages.
+ */
+int guest_ram_init_near(struct guest_ram *ram, uint64_t size, const char *path, const void *near,
+			struct error *error);
+
 /* Unmap and close. A zeroed structure with fd -1 is fine. */
 void guest_ram_done(struct guest_ram *ram);
 

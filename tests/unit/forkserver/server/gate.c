@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Unit tests of forkserver/server/gate.c and fork.c. */
+/* Unit tests of forkserver/server/gate.c, cradle.c and fork.c. */
 #include "forkserver/server/gate.h"
 
 #include <criterion/criterion.h>
@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "forkserver/server/cradle.h"
 #include "forkserver/server/fork.h"
 #include "forkserver/server/sys.h"
 #include "tests/unit/helper.h"
@@ -86,21 +87,60 @@ Test(gate, a_child_does_not_have_it)
 	cr_assert_eq(gate_call(SYS_getpid, 0, 0, 0, 0, 0, 0), getpid(), "the parent still has");
 }
 
+/* All that a process has to do before it forks. */
+static bool get_ready(bool children_make_threads)
+{
+	struct error error;
+
+	/* The gate is not inherited: a new one. */
+	if (gate_init() < 0 || cradle_init() < 0)
+		return false;
+	/* The cradle's thread may linger for a moment. */
+	for (int i = 0; i < 1000; i++) {
+		int rc = fork_prepare(children_make_threads, &error);
+
+		if (rc != -EBUSY)
+			return rc == 0;
+		usleep(1000);
+	}
+	return false;
+}
+
+/* Ends with what it was told, if it was told in full. */
+static void end_with(const void *argument)
+{
+	const unsigned char *bytes = argument;
+
+	for (int i = 1; i < 1000; i++) {
+		if (bytes[i] != (unsigned char)(i * 7))
+			_exit(1);
+	}
+	errno = bytes[0]; /* has thread-local storage, too */
+	_exit(errno);
+}
+
 /* In a child with a single thread, which a Criterion test is not. */
 static int fork_and_see(void *context)
 {
-	struct error error;
+	unsigned char bytes[1000];
+	const struct cradle_child child = {
+		.run = end_with,
+		.argument = bytes,
+		.len = 10,
+		.more = bytes + 10,
+		.more_len = sizeof(bytes) - 10,
+	};
 	siginfo_t info = {0};
 	int pidfd = -1;
 	pid_t pid;
 
-	(void)context;
-	/* The gate is not inherited: a new one. */
-	if (gate_init() < 0 || fork_prepare(&error) < 0)
+	if (!get_ready(context != NULL))
 		return 1;
-	pid = fork_process(FORK_DEFAULT_SIGNALS, &pidfd);
-	if (pid == 0)
-		_exit(33);
+	bytes[0] = 33;
+	for (unsigned int i = 1; i < sizeof(bytes); i++)
+		bytes[i] = (unsigned char)(i * 7);
+	pid = fork_process(FORK_DEFAULT_SIGNALS, &child, &pidfd);
+	cradle_wipe();
 	if (pid < 0 || pidfd < 0)
 		return 2;
 	if (!(fcntl(pidfd, F_GETFD) & FD_CLOEXEC))
@@ -115,25 +155,32 @@ static int fork_and_see(void *context)
 
 Test(gate, forks_with_a_pidfd)
 {
+	char threads = 0;
+
 	cr_assert_eq(helper_in_child(fork_and_see, NULL), 0);
+	cr_assert_eq(helper_in_child(fork_and_see, &threads), 0);
+}
+
+/* What the child closes while the table is shared, the parent loses. */
+static void close_it(const void *argument)
+{
+	int fd;
+
+	memcpy(&fd, argument, sizeof(fd));
+	close(fd);
+	_exit(0);
 }
 
 static int shares_then_not(void *context)
 {
-	struct error error;
-	int pidfd = -1, fd, status;
+	int pidfd = -1, fd = open("/dev/null", O_RDONLY | O_CLOEXEC), status;
+	const struct cradle_child child = {.run = close_it, .argument = &fd, .len = sizeof(fd)};
 	pid_t pid;
 
 	(void)context;
-	if (gate_init() < 0 || fork_prepare(&error) < 0)
+	if (!get_ready(false))
 		return 1;
-	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	pid = fork_process(FORK_SHARE_FILES, &pidfd);
-	if (pid == 0) {
-		/* What the child closes while the table is shared, the parent loses. */
-		close(fd);
-		_exit(0);
-	}
+	pid = fork_process(FORK_SHARE_FILES, &child, &pidfd);
 	if (waitpid(pid, &status, 0) != pid || status)
 		return 2;
 	return fcntl(fd, F_GETFD) >= 0 ? 3 : 0;

@@ -47,6 +47,29 @@ Test(guest_ram, small_ram_is_one_region_of_zeros)
 	guest_ram_done(&ram);
 }
 
+Test(guest_ram, near_an_address_if_there_is_room)
+{
+	struct error error = {0};
+	struct guest_ram first, second;
+	/* Large enough that nobody else maps something there meanwhile. */
+	char *room = mmap(NULL, GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *near = room + 4096;
+
+	cr_assert_neq(room, MAP_FAILED);
+	cr_assert_eq(munmap(room, GIB), 0);
+	cr_assert_eq(guest_ram_init_near(&first, 4 * MIB, NULL, near, &error), 0);
+	cr_assert_eq((uintptr_t)first.host, round_up((uintptr_t)near, 2 * MIB));
+	/* Taken: then elsewhere. */
+	cr_assert_eq(guest_ram_init_near(&second, 4 * MIB, NULL, near, &error), 0);
+	cr_assert_neq(second.host, first.host);
+	first.host[0] = 1;
+	cr_assert_eq(second.host[0], 0);
+	seal(&first);
+	cr_assert_eq(first.host[0], 1);
+	guest_ram_done(&first);
+	guest_ram_done(&second);
+}
+
 Test(guest_ram, large_ram_leaves_the_hole_below_4_gib)
 {
 	struct guest_ram ram;
