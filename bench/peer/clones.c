@@ -78,12 +78,11 @@ static void fail(struct storm *storm, struct place *place, const char *reason)
 static void start(struct storm *storm, struct place *place)
 {
 	unsigned int token = (unsigned int)storm->started++;
-	int state = open(storm->qemu->state, O_RDONLY | O_CLOEXEC), far[2], rc = -errno;
+	int state = open(storm->qemu->state, O_RDONLY | O_CLOEXEC), far[2] = {-1, -1}, rc;
 
 	*place = (struct place){.vm = QEMU_NO_VM};
 	snprintf(place->expected, sizeof(place->expected), "ok t%07u\n", token);
-	if (state >= 0)
-		rc = qemu_connect(&place->vm, far);
+	rc = state < 0 ? -errno : qemu_connect(&place->vm, far);
 	if (rc == 0) {
 		rc = qmp_send(place->vm.qmp, LOAD, -1);
 		place->start_ns = now_ns();

@@ -124,6 +124,9 @@ int qemu_connect(struct qemu_vm *ret, int far[2])
 	return rc;
 }
 
+static const char qmp_channel[] = "socket,id=qmp,fd=" TEXT(QMP_FD);
+static const char serial_channel[] = "socket,id=serial,fd=" TEXT(SERIAL_FD);
+
 /* QEMU's arguments; texts are those that have to be put together. */
 struct call {
 	const char *list[ARGUMENTS_MAX];
@@ -159,11 +162,11 @@ static void make_call(const struct qemu *qemu, bool clone, struct call *ret)
 				      "-object",
 				      ret->ram,
 				      "-chardev",
-				      "socket,id=qmp,fd=" TEXT(QMP_FD),
+				      qmp_channel,
 				      "-mon",
 				      "chardev=qmp,mode=control",
 				      "-chardev",
-				      "socket,id=serial,fd=" TEXT(SERIAL_FD),
+				      serial_channel,
 				      "-serial",
 				      "chardev:serial",
 				      NULL};

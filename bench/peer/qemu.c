@@ -49,7 +49,7 @@ static int measure(const struct qemu *qemu, struct peer *peer)
 	const struct qemu_round warm = {.count = least(WARM_CLONES, count), .concurrency = 1};
 	const struct qemu_round timed = {
 		.count = count,
-		.concurrency = least(options->concurrency, count),
+		.concurrency = options->rate > 0 ? 1 : least(options->concurrency, count),
 		.alive = options->alive,
 		.timed = true,
 	};

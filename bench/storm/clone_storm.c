@@ -6,22 +6,33 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "bench/common/clock.h"
 #include "bench/peer/peer.h"
 #include "bench/storm/plots.h"
 #include "bench/storm/storm.h"
 
+#define TOGETHER_NS 200000000u
+
 volatile sig_atomic_t storm_interrupted;
 
-static void on_interrupt(int signal)
+/* A second signal ends the program; but not one that timeout(1) sends along with the first. */
+static void on_interrupt(int number)
 {
-	(void)signal;
+	static volatile uint64_t first_ns;
+
+	if (!storm_interrupted) {
+		first_ns = now_ns();
+	} else if (now_ns() - first_ns > TOGETHER_NS) {
+		signal(number, SIG_DFL);
+		raise(number);
+	}
 	storm_interrupted = 1;
 }
 
-/* Without SA_RESTART: whatever waits is to notice. A second signal ends the program. */
+/* Without SA_RESTART: whatever waits is to notice. */
 static void catch_interrupts(void)
 {
-	struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+	struct sigaction action = {.sa_handler = on_interrupt};
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);

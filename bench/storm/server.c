@@ -120,7 +120,7 @@ static int await_ready(int fd)
 
 	do
 		rc = poll(&poll_fd, 1, READY_TIMEOUT_MS);
-	while (rc < 0 && errno == EINTR);
+	while (rc < 0 && errno == EINTR && !storm_interrupted);
 	if (rc == 0) {
 		fprintf(stderr, "clone_storm: the server is not ready after %d s\n",
 			READY_TIMEOUT_MS / 1000);

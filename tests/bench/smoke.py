@@ -62,7 +62,7 @@ def good_runs():
     boot = figures["peers"][0]
     assert (boot["name"], boot["ok"], boot["failed"]) == ("boot", 2, 0), boot
     assert boot["latency_us"]["p50"] > 0 and boot["p50_ratio"] > 0 and figures["floor"], boot
-    figures = report("--count", "5", "--server-option", "--max-clones", "--server-option", "3")
+    figures = report("--count", "5", "--server-option", "--max-clones", "--server-option", "50")
     check_report(figures, 5, "server option")
 
 

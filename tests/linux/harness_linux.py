@@ -22,6 +22,8 @@ import harness  # noqa: E402
 import images  # noqa: E402
 
 ENTERED = "FORKVM_LINUX_IMAGES"  # in the environment: all images, and that this is the place
+# Emulated, beside a build that takes all processors, a boot of ten seconds can take minutes.
+DEADLINE_S = harness.DEADLINE_S = 240
 SPARE_MIB = 256  # of the host's memory, beside the outer machine's
 # A panic ends the guest at once; the kernel tells it, and other trouble, on the serial port.
 CMDLINE = "console=ttyS0 quiet panic=-1"
@@ -46,7 +48,7 @@ def _need_lab_tools():
             raise images.Missing(f"{tool} is missing; tests/run installs what the lab needs")
 
 
-def run_in_lab(make_images, memory_mib=2048, cpus=2, timeout_s=300):
+def run_in_lab(make_images, memory_mib=2048, cpus=1, timeout_s=300):
     """See above. Exits with 77 where the lab or an image cannot be had."""
     if ENTERED in os.environ:
         return
@@ -88,6 +90,8 @@ class LinuxServer(harness.Server):
                           for path in (kernel, initrd))
         guest = ["--kernel", kernel, "--cpus", str(cpus), "--mem", str(memory),
                  "--cmdline", f"{CMDLINE} {cmdline}".strip()]
+        if "--boot-timeout" not in options:
+            guest += ["--boot-timeout", f"{DEADLINE_S}s"]
         if initrd:
             guest += ["--initrd", initrd]
         self.args[at:at + 2] = guest

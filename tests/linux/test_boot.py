@@ -23,7 +23,8 @@ CPUS = (1, 2, 8)
 MEMORY_MIB = (256, 5120)
 ALL = [*itertools.starmap(Machine, itertools.product(KERNELS, CPUS, MEMORY_MIB)),
        Machine("vmlinux", 2, 256)]
-FEW = [Machine("generic", 1, 5120), Machine("cloud", 8, 256), Machine("vmlinux", 2, 256)]
+FEW = [Machine("generic", 1, 5120), Machine("cloud", 8, 256), Machine("cloud", 2, 5120),
+       Machine("vmlinux", 2, 256)]
 # What the kernel keeps for itself of a machine's RAM: its own image, and a structure for each page.
 KEPT_MIB = 64
 KEPT_PART = 0.03
@@ -45,8 +46,8 @@ def row(*cells):
 class Boot(harness.TestCase):
     def boot(self, machine):
         initrd = "cloud.initrd" if machine.kernel == "cloud" else "generic.initrd"
-        with linux.LinuxServer(machine.kernel, initrd, "--boot-timeout", "300s",
-                               cpus=machine.cpus, memory=machine.memory_mib) as server, \
+        with linux.LinuxServer(machine.kernel, initrd, cpus=machine.cpus,
+                               memory=machine.memory_mib) as server, \
                 server.connect() as connection:
             template = server.template()
             self.assertEqual(template["frozen_by"], "guest")
