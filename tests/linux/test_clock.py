@@ -43,9 +43,8 @@ class Clock(harness.TestCase):
         told = linux.identity(session.answer())
         now = time.time_ns()
         self.assertTrue(told["clock_set"], told)
-        # The wall clock that the host gave it is that of its making.
-        self.assertTrue(made_ns <= told["wall_clock_ns"] <= now, (made_ns, told, now))
-        self.assertTrue(made_ns - ERROR_MAX_NS <= told["realtime_ns"] <= now + ERROR_MAX_NS,
+        # The guest's clock can be late by what passed between its answer and now, no more.
+        self.assertTrue(made_ns - ERROR_MAX_NS <= told["wall_clock_ns"] <= now + ERROR_MAX_NS,
                         (made_ns, told, now))
         before = time.time_ns()
         clock = json.loads(session.ask("clock"))
@@ -70,7 +69,7 @@ class Clock(harness.TestCase):
         self.assertEqual(set(watch["back"].values()), {0}, "no clock ever steps back")
         self.assertTrue(all(watch["samples"]), "each CPU was watched")
         for name, jump in watch["jump"].items():
-            if name != "tsc":
+            if name != "tsc":  # which counts no nanoseconds
                 self.assertLess(jump, (frozen_s - 1) * NS, f"{name} stood still in the freeze")
 
     def check_timers(self, timers, cloned_ns):
@@ -98,7 +97,7 @@ class Clock(harness.TestCase):
 
     def test_clocks(self):
         setup = f"clockwatch watch {WATCH} {DUE_S} & while [ ! -s {WATCH} ]; do usleep 9999; done"
-        with linux.LinuxServer(cpus=2, cmdline=f"forkvm.setup='{setup}'") as server:
+        with linux.LinuxServer(cpus=2, cmdline=f'forkvm.setup="{setup}"') as server:
             frozen = time.monotonic()
             time.sleep(FREEZE_S)  # it is the freeze that this waits in
             with server.connect() as connection:
@@ -116,7 +115,7 @@ class Clock(harness.TestCase):
 
     def test_a_day(self):
         setup = f"date -s @$(($(date +%s)-{DAY_S}))"
-        with linux.LinuxServer(cpus=1, cmdline=f"forkvm.setup='{setup}'") as server:
+        with linux.LinuxServer(cpus=1, cmdline=f'forkvm.setup="{setup}"') as server:
             with server.connect() as connection:
                 self.check_errors(connection, CLONES, "a day after the freeze")
 
