@@ -10,7 +10,7 @@
 
 lab_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 lab_root=$(cd "$lab_dir/../.." && pwd -P)
-lab_cache=${FORKVM_LAB_CACHE:-$lab_root/build/lab}
+lab_cache=$(realpath -m "${FORKVM_LAB_CACHE:-$lab_root/build/lab}")
 
 # The package each flavour's name stands for, and the flavour that the outer machine runs: the
 # generic one, since the cloud kernel has no 9p.
@@ -32,12 +32,22 @@ complain() {
 with_lock() {
 	local status=0
 
+	if [[ $lab_cache == *,* ]]; then
+		complain "$lab_cache: QEMU takes no path with a comma; set FORKVM_LAB_CACHE"
+		return 1
+	fi
 	mkdir -p "$lab_cache"
 	exec {lab_lock}>"$lab_cache/lock"
 	flock "$lab_lock"
 	"$@" || status=$?
 	exec {lab_lock}>&-
 	return "$status"
+}
+
+# All that the functions below make.
+remove_images() {
+	rm -rf "$lab_cache"/linux-image-* "$lab_cache"/resolved-* "$lab_cache"/new.* \
+		"$lab_cache"/run.* "$lab_cache"/apt.log
 }
 
 # need COMMAND PACKAGE
@@ -172,6 +182,8 @@ make_initramfs() (
 	find . -print0 | sort -z | cpio --null --create --format=newc --quiet --owner=0:0 \
 		--file="$new/initramfs" || exit
 	mv "$new/initramfs" "$2"
+	# Those of former versions, unless they are about to be booted.
+	find "$lab_cache" -maxdepth 1 -name '*.initramfs-*' -mmin +60 ! -path "$2" -delete
 )
 
 # outer_images: ret_kernel as above, and ret_initramfs for it.

@@ -11,6 +11,8 @@ SETUP_BUILD_PACKAGES=(cmake ninja-build gcc libc6-dev linux-libc-dev pkg-config
 SETUP_TEST_PACKAGES=(libcriterion-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck
 	shellcheck python3 busybox-static cpio kmod)
 SETUP_PLOT_PACKAGES=(gnuplot-nox)
+# For tests/lab, which downloads its kernels itself.
+SETUP_LAB_PACKAGES=(qemu-system-x86 busybox-static cpio kmod python3)
 
 setup_say() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -52,8 +54,9 @@ setup_packages() {
 }
 
 # setup_kvm: is there a /dev/kvm that this user may open? Otherwise names the remedy and fails.
+# FORKVM_KVM_DEVICE names another, so that a host without one can be played.
 setup_kvm() {
-	local device=/dev/kvm group
+	local device=${FORKVM_KVM_DEVICE:-/dev/kvm} group
 
 	if [[ ! -e $device ]]; then
 		if grep -qw vmx /proc/cpuinfo; then
