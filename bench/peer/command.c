@@ -152,7 +152,7 @@ static void make_call(const struct qemu *qemu, bool clone, struct call *ret)
 				      "-accel",
 				      "kvm",
 				      "-cpu",
-				      "host,pmu=off",
+				      "host,pmu=off,kvm-asyncpf=off,kvm-asyncpf-int=off",
 				      "-M",
 				      ret->machine,
 				      "-m",

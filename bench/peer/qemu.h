@@ -92,7 +92,7 @@ bool qmp_is_event(const json_t *message, const char *name);
 /* qmp.c: what went wrong, or NULL. Not a new reference. */
 const char *qmp_error(const json_t *message);
 
-/* template.c: 0, or -1 after saying why; the RAM and state files are there then. */
+/* template.c: 0, or less after saying why; the RAM and state files are there then. */
 int qemu_make_template(const struct qemu *qemu, struct peer *peer);
 
 /* One round. */

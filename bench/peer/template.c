@@ -15,7 +15,8 @@
 #include "bench/peer/qemu.h"
 #include "bench/peer/serial_service.h"
 
-#define BOOT_TIMEOUT_S 280
+#define BOOT_TIMEOUT_S 90
+#define BOOT_TRIES     3
 #define STEP_TIMEOUT_S 60
 #define WARM_REQUESTS  3	  /* so that what answers is in memory */
 #define QUIET_NS       300000000L /* for the guest to become idle      */
@@ -63,7 +64,7 @@ static int await(int fd, uint64_t deadline_ns)
 	return rc == 0 ? -ETIMEDOUT : 0;
 }
 
-/* Read the serial port until text has come. */
+/* Read the serial port until text has come. 0, or -errno after saying why. */
 static int await_text(const struct qemu *qemu, int serial, const char *text, unsigned int seconds)
 {
 	uint64_t deadline_ns = now_ns() + (uint64_t)seconds * 1000000000u;
@@ -91,11 +92,11 @@ static int await_text(const struct qemu *qemu, int serial, const char *text, uns
 	}
 	if (rc == 0)
 		return 0;
-	snprintf(what, sizeof(what), "waiting for \"%.40s\" on its serial port: %s", text,
-		 rc == -ECONNRESET ? "QEMU ended" : strerror(-rc));
+	snprintf(what, sizeof(what), "waiting for \"%.*s\" on its serial port: %s",
+		 (int)strcspn(text, "\n"), text, rc == -ECONNRESET ? "QEMU ended" : strerror(-rc));
 	complain(qemu, what);
 	show_console(console, used);
-	return -1;
+	return rc;
 }
 
 static int warm_up(const struct qemu *qemu, int serial)
@@ -177,22 +178,36 @@ static int save(const struct qemu *qemu, int qmp, struct peer *peer)
 	return rc;
 }
 
-int qemu_make_template(const struct qemu *qemu, struct peer *peer)
+/* Boot a template until it is set up; *ret is to be ended whatever comes of it. */
+static int boot(const struct qemu *qemu, struct qemu_vm *ret, struct peer *peer)
 {
 	uint64_t start_ns = now_ns();
-	struct qemu_vm vm;
-	int far[2], rc = qemu_connect(&vm, far);
+	int far[2], rc = qemu_connect(ret, far);
 
 	if (rc == 0) {
-		rc = qemu_start(qemu, far, -1, &vm);
+		rc = qemu_start(qemu, far, -1, ret);
 		close(far[0]);
 		close(far[1]);
 	}
-	if (rc < 0) {
-		complain(qemu, strerror(-rc));
-	} else {
-		rc = await_text(qemu, vm.serial, PEER_MARKER "\n", BOOT_TIMEOUT_S);
-		peer->template_ns = now_ns() - start_ns;
+	if (rc < 0)
+		return complain(qemu, strerror(-rc));
+	rc = await_text(qemu, ret->serial, PEER_MARKER "\n", BOOT_TIMEOUT_S);
+	peer->template_ns = now_ns() - start_ns;
+	return rc;
+}
+
+int qemu_make_template(const struct qemu *qemu, struct peer *peer)
+{
+	struct qemu_vm vm;
+	int rc = boot(qemu, &vm, peer);
+
+	/* Where KVM itself is emulated a guest's interrupt is lost at times, and it stands still.
+	 */
+	for (int i = 1; i < BOOT_TRIES && rc == -ETIMEDOUT; i++) {
+		fprintf(stderr, "clone_storm: QEMU's template is booted once more\n");
+		qemu_end(&vm);
+		unlink(qemu->ram);
+		rc = boot(qemu, &vm, peer);
 	}
 	if (rc == 0)
 		rc = warm_up(qemu, vm.serial);
