@@ -101,16 +101,18 @@ class Clock(harness.TestCase):
             frozen = time.monotonic()
             time.sleep(FREEZE_S)  # it is the freeze that this waits in
             with server.connect() as connection:
-                made_ns = time.time_ns()
-                frozen_s = time.monotonic() - frozen
-                with linux.Session(connection) as one, linux.Session(connection) as other:
-                    told = [linux.identity(one.answer()), linux.identity(other.answer())]
-                    for session, first in zip((one, other), told):
+                # One after the other: a clone that waits for its next request stands still, and
+                # its clocks jump when it goes on.
+                for _ in range(2):
+                    made_ns = time.time_ns()
+                    frozen_s = time.monotonic() - frozen
+                    with linux.Session(connection) as session:
+                        told = linux.identity(session.answer())
                         watch = self.watched(session)
                         self.check_watch(watch, frozen_s)
-                        self.check_timers(watch["timers"], first["monotonic_ns"])
+                        self.check_timers(watch["timers"], told["monotonic_ns"])
                         self.assertEqual(trouble.lines_of(session.ask("exec dmesg")), [])
-                self.assertLess(made_ns, told[0]["wall_clock_ns"])
+                        self.assertLess(made_ns, told["wall_clock_ns"])
                 self.check_errors(connection, CLONES, "whose CPUs are busy")
 
     def test_a_day(self):
