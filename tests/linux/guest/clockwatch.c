@@ -149,7 +149,7 @@ static void sample(unsigned int cpu, uint64_t last[CLOCKS])
 static void *watch_cpu(void *argument)
 {
 	unsigned int cpu = (unsigned int)(uintptr_t)argument;
-	const struct timespec rest = {.tv_nsec = 1000 * 1000};
+	const struct timespec rest = {.tv_nsec = 1000000};
 	uint64_t last[CLOCKS] = {0};
 
 	pin_to(cpu);

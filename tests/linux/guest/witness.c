@@ -141,7 +141,7 @@ static void sync_file(struct worker *worker)
 
 static void take_nap(struct worker *worker)
 {
-	const struct timespec nap = {.tv_nsec = 300 * 1000};
+	const struct timespec nap = {.tv_nsec = 300000};
 
 	(void)worker;
 	nanosleep(&nap, NULL);
