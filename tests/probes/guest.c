@@ -53,7 +53,11 @@ static void write_registers(const struct guest *guest)
 				   .l = 1,
 				   .g = 1};
 	struct kvm_segment data = code;
-	struct kvm_regs regs = {.rip = GUEST_CODE, .rsp = STACK, .rflags = 2};
+	/*
+	 * IOPL 3 beside the I/O bitmap: QEMU's emulation of SVM does not look at the bitmap of a
+	 * TSS that is busy, which one set by KVM_SET_SREGS must be.
+	 */
+	struct kvm_regs regs = {.rip = GUEST_CODE, .rsp = STACK, .rflags = 0x3002};
 	struct kvm_sregs sregs;
 
 	data.selector = 0x2b;
