@@ -184,7 +184,11 @@ int vcpu_state_capture(const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
 	if (!state->xsave)
 		return error_set(error, ENOMEM, "no memory for the XSAVE area");
 	memset(state->xsave, 0, host->xsave_size);
-	for (size_t i = 0; i < ITEM_COUNT_; i++) {
+	/*
+	 * Backwards: what comes last in writing depends on what is before it, and reading it may
+	 * change that. KVM_GET_MP_STATE carries out an INIT or start-up interrupt that is pending.
+	 */
+	for (size_t i = ITEM_COUNT_; i-- > 0;) {
 		if (!items[i].get || (items[i].present && !items[i].present(vm, host)))
 			continue;
 		if (items[i].get(vcpu->fd, host, state) < 0)
