@@ -13,17 +13,18 @@
  *
  *	[ guard | stack, growing down <- | argument | start ][ TLS and control block ]
  *
- * The thread control block is the C library's business, which lays one out for each new thread. So
- *a thread is made at the start, with the cradle for its stack; it keeps a picture of what it finds
- * there, and ends. Every child is then given that picture, by clone3's stack and CLONE_SETTLS, and
- * is to the C library what that thread was: all of it by documented means (pthread_attr_setstack;
- * the thread pointer of the x86-64 ABI).
- * * What the server puts into the argument before a fork and what the child writes while it runs is
+ * The thread control block is the C library's business, which lays one out for each new thread.
+ * So a thread is made at the start, with the cradle for its stack; it keeps a picture of what it
+ * finds there, and ends. Every child is then given that picture, by clone3's stack and
+ * CLONE_SETTLS, and is to the C library what that thread was: all of it by documented means
+ * (pthread_attr_setstack; the thread pointer of the x86-64 ABI).
+ *
+ * What the server puts into the argument before a fork and what the child writes while it runs is
  * on the same page, so that one copy serves both. The control block is on another one, which a
- *child without threads has no need to write to, as long as nothing fails: it stays as it is, with
- *the id of that thread, of which nothing takes notice; and the child makes the calls at which a
- *thread can be cancelled (write, poll, ...) by syscall(2), because the library notes each of them
- *there.
+ * child without threads has no need to write to, as long as nothing fails: it stays as it is, with
+ * the id of that thread, of which nothing takes notice; and the child makes the calls at which a
+ * thread can be cancelled (write, poll, ...) by syscall(2), because the library notes each of
+ * them there.
  *
  * A child that makes threads needs the list of threads that the C library keeps, and that list goes
  * through the server's own control block. Such children keep the heap, and use the stack only.

@@ -8,17 +8,12 @@
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/input.h"
 #include "vmm/base/util.h"
 #include "vmm/dev/stub_port.h"
 
 #define RAM_SIZE (2 * MIB)
 #define MAILBOX	 0x10000u
-
-/* What is left of the input. */
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
 
 /* The host's side: how it behaves is the input's choice, too. */
 struct host {
@@ -27,18 +22,6 @@ struct host {
 };
 
 static struct guest_ram ram;
-
-static uint64_t take(struct input *input, size_t size)
-{
-	uint64_t value = 0;
-
-	if (size > input->left)
-		size = input->left;
-	memcpy(&value, input->at, size);
-	input->at += size;
-	input->left -= size;
-	return value;
-}
 
 static void check_inside(const void *data, size_t len)
 {
@@ -55,7 +38,7 @@ static int see(struct host *host, const void *data, size_t len)
 	check_inside(data, len);
 	for (size_t i = 0; i < len; i++)
 		host->sum ^= bytes[i];
-	return take(host->input, 1) == 1 ? -EPIPE : 0;
+	return input_take(host->input, 1) == 1 ? -EPIPE : 0;
 }
 
 static int answer(void *ctx, const void *data, size_t len)
@@ -73,7 +56,7 @@ static int console(void *ctx, const char *text, size_t len)
 static int park(void *ctx, void *buf, size_t capacity, size_t *ret_len)
 {
 	struct host *host = ctx;
-	uint64_t choice = take(host->input, 2);
+	uint64_t choice = input_take(host->input, 2);
 
 	FUZZ_CHECK(capacity <= FORKVM_MAX_REQUEST);
 	check_inside(buf, capacity);
@@ -89,7 +72,7 @@ static int park(void *ctx, void *buf, size_t capacity, size_t *ret_len)
 /* Bytes of the input into RAM: at the mailbox, or anywhere. */
 static void step_write(struct input *input)
 {
-	uint64_t where = take(input, 3), len = take(input, 1);
+	uint64_t where = input_take(input, 3), len = input_take(input, 1);
 	uint8_t *at;
 
 	where = where & 0x800000 ? where % RAM_SIZE : MAILBOX + where % 256;
@@ -108,21 +91,21 @@ static void step_good_mailbox(struct input *input)
 	*box = (struct forkvm_mailbox){
 		.magic = FORKVM_ABI_MAGIC,
 		.version = FORKVM_ABI_VERSION,
-		.request_gpa = take(input, 4),
-		.response_gpa = take(input, 4),
-		.console_gpa = take(input, 4),
-		.request_capacity = (uint32_t)take(input, 3),
-		.response_capacity = (uint32_t)take(input, 3),
-		.console_capacity = (uint32_t)take(input, 2),
+		.request_gpa = input_take(input, 4),
+		.response_gpa = input_take(input, 4),
+		.console_gpa = input_take(input, 4),
+		.request_capacity = (uint32_t)input_take(input, 3),
+		.response_capacity = (uint32_t)input_take(input, 3),
+		.console_capacity = (uint32_t)input_take(input, 2),
 	};
 }
 
 static void step_access(struct input *input, struct stub_port *port)
 {
 	static const uint8_t sizes[] = {4, 1, 2, 4};
-	uint8_t how = (uint8_t)take(input, 1), data[64] = {0};
+	uint8_t how = (uint8_t)input_take(input, 1), data[64] = {0};
 	struct port_access access = {
-		.port = (uint16_t)(FORKVM_PORT_BASE + take(input, 1)),
+		.port = (uint16_t)(FORKVM_PORT_BASE + input_take(input, 1)),
 		.size = sizes[how & 3],
 		.is_out = !(how & 4),
 		.count = how & 8 ? (how >> 4) : 1,
@@ -136,7 +119,7 @@ static void step_access(struct input *input, struct stub_port *port)
 	if (how & 0x20)
 		value = MAILBOX;
 	else
-		value = (uint32_t)take(input, 4);
+		value = (uint32_t)input_take(input, 4);
 	memcpy(data, &value, sizeof(value));
 	rc = stub_port_access(port, &access, &error);
 	FUZZ_CHECK(rc == PORT_CONTINUE || rc == PORT_STOP || rc == -error.code);
@@ -155,7 +138,7 @@ static void step_deliver(struct input *input, struct stub_port *port)
 	static const struct forkvm_identity identity = {.clone_id = 1, .wall_clock_ns = 2};
 	static uint8_t request[FORKVM_MAX_REQUEST];
 	enum stub_phase before = port->phase;
-	size_t len = take(input, 2);
+	size_t len = input_take(input, 2);
 	struct error error = {0};
 	int rc = stub_port_deliver(port, &identity, request, len, &error);
 
@@ -181,7 +164,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	stub_port_init(&port, &ram);
 	port.sink = &sink;
 	while (input.left) {
-		switch (take(&input, 1) & 7) {
+		switch (input_take(&input, 1) & 7) {
 		case 0:
 			step_write(&input);
 			break;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/input.h"
 #include "vmm/base/util.h"
 #include "vmm/virtio/mmio.h"
 
@@ -22,12 +23,6 @@
 #define USED	  0x3000u
 #define QUEUE_MAX 64u
 #define STEPS_MAX 2000
-
-/* What is left of the input. */
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
 
 struct disk {
 	struct virtio_device device;
@@ -39,18 +34,6 @@ struct disk {
 };
 
 static struct guest_ram ram;
-
-static uint64_t take(struct input *input, size_t size)
-{
-	uint64_t value = 0;
-
-	if (size > input->left)
-		size = input->left;
-	memcpy(&value, input->at, size);
-	input->at += size;
-	input->left -= size;
-	return value;
-}
 
 /* What a chain promises; its memory is used at both ends. */
 static void use(struct disk *disk, const struct virtqueue_chain *chain, const struct iovec *iov)
@@ -89,7 +72,7 @@ static int notify(struct virtio_device *device, uint32_t queue, struct error *er
 	struct virtqueue *vq = &device->queues[queue];
 	struct virtqueue_chain chain;
 	struct iovec iov[QUEUE_MAX];
-	uint32_t how = (uint32_t)take(disk->input, 1);
+	uint32_t how = (uint32_t)input_take(disk->input, 1);
 	int left, rc = 0;
 
 	if (how & 1)
@@ -172,7 +155,7 @@ static void write32(struct virtio_mmio *mmio, uint64_t offset, uint32_t value)
 /* A driver that knows how, as far as a queue that is ready. */
 static void step_start(struct input *input, struct virtio_mmio *mmio)
 {
-	uint32_t how = (uint32_t)take(input, 1), queue = how >> 6 & 1;
+	uint32_t how = (uint32_t)input_take(input, 1), queue = how >> 6 & 1;
 
 	if (!(how & 0x80))
 		write32(mmio, VIRTIO_MMIO_STATUS, 0);
@@ -194,39 +177,40 @@ static void step_start(struct input *input, struct virtio_mmio *mmio)
 
 static void step_bytes(struct input *input)
 {
-	uint32_t at = (uint32_t)take(input, 2), len = (uint32_t)take(input, 1);
+	uint32_t at = (uint32_t)input_take(input, 2), len = (uint32_t)input_take(input, 1);
 
 	for (; len && input->left; len--)
-		ram.host[at++ % RAM_SIZE] = (uint8_t)take(input, 1);
+		ram.host[at++ % RAM_SIZE] = (uint8_t)input_take(input, 1);
 }
 
 /* A descriptor of the queue's table, or of one elsewhere. */
 static void step_descriptor(struct input *input)
 {
-	uint32_t where = (uint32_t)take(input, 1);
+	uint32_t where = (uint32_t)input_take(input, 1);
 	uint32_t table = where & 0x80 ? 0x8008 : DESC;
-	struct vring_desc desc = {.addr = take(input, 3), .len = (uint32_t)take(input, 2)};
+	struct vring_desc desc = {.addr = input_take(input, 3),
+				  .len = (uint32_t)input_take(input, 2)};
 
-	desc.flags = (uint16_t)take(input, 1);
-	desc.next = (uint16_t)take(input, 1);
+	desc.flags = (uint16_t)input_take(input, 1);
+	desc.next = (uint16_t)input_take(input, 1);
 	if (desc.flags & 0x80)
-		desc.addr |= take(input, 8) << 24;
+		desc.addr |= input_take(input, 8) << 24;
 	if (desc.flags & 0x40)
-		desc.len |= (uint32_t)take(input, 2) << 16;
+		desc.len |= (uint32_t)input_take(input, 2) << 16;
 	memcpy(ram.host + table + 16ull * (where & 0x3f), &desc, sizeof(desc));
 }
 
 /* Chains into the ring, as a driver of this queue size would put them there; or only an index. */
 static void step_offer(struct input *input)
 {
-	uint32_t how = (uint32_t)take(input, 1), count = how & 7, size = 1u << (how >> 3 & 7);
+	uint32_t how = (uint32_t)input_take(input, 1), count = how & 7, size = 1u << (how >> 3 & 7);
 	uint16_t index;
 
 	memcpy(&index, ram.host + AVAIL + 2, 2);
 	if (how & 0x40)
-		index = (uint16_t)take(input, 2);
+		index = (uint16_t)input_take(input, 2);
 	for (; count; count--, index++) {
-		uint16_t head = (uint16_t)take(input, 1);
+		uint16_t head = (uint16_t)input_take(input, 1);
 
 		memcpy(ram.host + AVAIL + 4 + 2ull * (index & (size - 1)), &head, 2);
 	}
@@ -235,10 +219,10 @@ static void step_offer(struct input *input)
 
 static void step_access(struct input *input, struct virtio_mmio *mmio)
 {
-	uint32_t how = (uint32_t)take(input, 1);
+	uint32_t how = (uint32_t)input_take(input, 1);
 	uint8_t data[8] = {0};
 	uint64_t value;
-	struct mmio_access access = {.offset = take(input, 1), .size = 4, .data = data};
+	struct mmio_access access = {.offset = input_take(input, 1), .size = 4, .data = data};
 
 	access.is_write = how & 1;
 	if (how & 2)
@@ -246,8 +230,8 @@ static void step_access(struct input *input, struct virtio_mmio *mmio)
 	if (how & 0x20)
 		access.offset += VIRTIO_MMIO_CONFIG;
 	if (how & 0x40)
-		access.offset = take(input, 8);
-	value = access.is_write ? take(input, access.size) : 0;
+		access.offset = input_take(input, 8);
+	value = access.is_write ? input_take(input, access.size) : 0;
 	memcpy(data, &value, sizeof(value));
 	FUZZ_CHECK(virtio_mmio_access(mmio, &access, NULL) == 0);
 }
@@ -299,7 +283,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	virtio_device_init(&disk.device, &ops, 0);
 	virtio_mmio_init(&mmio, &disk.device, &ram, &irq, &log);
 	for (int step = 0; input.left && step < STEPS_MAX; step++) {
-		uint32_t what = (uint32_t)take(&input, 1);
+		uint32_t what = (uint32_t)input_take(&input, 1);
 
 		switch (what & 7) {
 		case 0:

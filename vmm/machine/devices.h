@@ -3,8 +3,8 @@
  * The devices of a machine: which there are, where they are, how they get through a fork.
  *
  * Theory of operation. Device models are plain memory, and a fork carries them. What it cannot
- *carry are the descriptors around them (eventfds for interrupts and notifications) and the thread
- *that waits on those: they are taken down at the freeze and made anew in each clone.
+ * carry are the descriptors around them (eventfds for interrupts and notifications) and the thread
+ * that waits on those: they are taken down at the freeze and made anew in each clone.
  *
  *	template	devices_bind  devices_start  devices_attach  (guest runs)  devices_join
  *			devices_quiesce: what the guest asked for is done, and told to the guest,

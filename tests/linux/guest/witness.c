@@ -5,9 +5,9 @@
  *
  *	idle	nothing but the lines below, twenty a second
  *	busy	a thread on each CPU computes for ever, and checks what comes out
- *	calls	threads in system calls: a pipe between two CPUs, files that are synced, short
- *sleeps rng	two threads read the hardware's random generator for ever lines	lines as fast as
- *they will go
+ *	calls	threads in system calls: a pipe between two CPUs, synced files, naps
+ *	rng	two threads read the hardware's random generator for ever
+ *	lines	lines as fast as they will go
  *
  * It prints numbered lines,
  *
