@@ -123,7 +123,8 @@ static void set_state_plain(struct child *child)
 	must(child, ioctl(vcpu, KVM_SET_CPUID2, template->cpuid), "set CPUID");
 	set_clocks(child);
 	must(child, ioctl(vcpu, KVM_SET_SREGS, &template->sregs), "set sregs");
-	must(child, ioctl(vcpu, KVM_SET_XCRS, &template->xcrs), "set xcrs");
+	if (template->has_xcrs)
+		must(child, ioctl(vcpu, KVM_SET_XCRS, &template->xcrs), "set xcrs");
 	must(child, ioctl(vcpu, KVM_SET_XSAVE, template->xsave), "set xsave");
 	must(child, ioctl(vcpu, KVM_SET_REGS, &template->regs), "set regs");
 	must(child, ioctl(vcpu, KVM_SET_DEBUGREGS, &template->debugregs), "set debugregs");

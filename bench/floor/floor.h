@@ -90,6 +90,7 @@ struct floor_template {
 	struct kvm_regs regs;
 	struct kvm_vcpu_events events;
 	struct kvm_xcrs xcrs;
+	bool has_xcrs; /* the CPU has XSAVE */
 	struct kvm_debugregs debugregs;
 	struct kvm_mp_state mp_state;
 	const void *xsave;

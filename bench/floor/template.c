@@ -133,12 +133,12 @@ static void compare_fresh(const struct kvm_host *host, const struct vcpu_state *
 	scratch_open(host, &fresh);
 	if (ret->needs_cpuid && ioctl(fresh.vcpu, KVM_SET_CPUID2, ret->cpuid) < 0)
 		fail("scratch VM: CPUID", strerror(errno));
-	if (ioctl(fresh.vcpu, KVM_GET_XCRS, &xcrs) < 0 ||
+	if ((host->has_xcrs && ioctl(fresh.vcpu, KVM_GET_XCRS, &xcrs) < 0) ||
 	    ioctl(fresh.vcpu, KVM_GET_DEBUGREGS, &debugregs) < 0 ||
 	    ioctl(fresh.vcpu, KVM_GET_MP_STATE, &mp_state) < 0 ||
 	    ioctl(fresh.vcpu, host->has_xsave2 ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, xsave) < 0)
 		fail("scratch VM: state", strerror(errno));
-	ret->lean_xcrs = memcmp(&xcrs, &state->xcrs, sizeof(xcrs)) != 0;
+	ret->lean_xcrs = host->has_xcrs && memcmp(&xcrs, &state->xcrs, sizeof(xcrs)) != 0;
 	ret->lean_debugregs = memcmp(&debugregs, &state->debugregs, sizeof(debugregs)) != 0;
 	ret->lean_mp_state = memcmp(&mp_state, &state->mp_state, sizeof(mp_state)) != 0;
 	ret->lean_xsave = memcmp(xsave, state->xsave, host->xsave_size) != 0;
@@ -179,6 +179,7 @@ static void take_vcpu(const struct kvm_host *host, const struct frozen_vcpu *fro
 	ret->regs = state->regs;
 	ret->events = state->events;
 	ret->xcrs = state->xcrs;
+	ret->has_xcrs = host->has_xcrs;
 	ret->debugregs = state->debugregs;
 	ret->mp_state = state->mp_state;
 	ret->xsave = state->xsave;

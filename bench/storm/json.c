@@ -65,6 +65,7 @@ json_t *storm_memory_json(const struct storm_memory *memory)
 	json_object_set_new(object, "pss_kib_per_clone", mean(memory, memory->pss));
 	json_object_set_new(object, "rss_kib_per_clone", mean(memory, memory->rss));
 	json_object_set_new(object, "page_tables_kib_per_clone", mean(memory, memory->page_tables));
+	json_object_set_new(object, "settled", json_boolean(memory->settled));
 	/* What is taken from MemAvailable, so the other way round. */
 	json_object_set_new(object, "available_kib_per_clone",
 			    growth(peak->available, before->available, memory->alive));

@@ -10,14 +10,15 @@
 
 #define SETTLE_STEP_NS	   200000000L
 #define SETTLE_QUIET_STEPS 15	/* without a rise: three seconds */
-#define SETTLE_STEPS_MAX   300	/* a minute */
+#define SETTLE_STEPS_MAX   125	/* 25 seconds: a first look must not take a minute */
 #define SETTLE_RISE_KIB	   2048 /* less than this is not a rise */
 
 /*
  * Wait until the host has got back what ended processes held: that can take it half a minute, where
  * freed pages are reported to a hypervisor first. Counting from before that would flatter us.
+ * False when it was still rising at the end of our patience.
  */
-static void settle(struct host_memory *now)
+static bool settle(struct host_memory *now)
 {
 	const struct timespec step = {.tv_nsec = SETTLE_STEP_NS};
 	long highest = now->available;
@@ -28,20 +29,21 @@ static void settle(struct host_memory *now)
 			fprintf(stderr, "\rwaiting for the host's memory to settle ...");
 		nanosleep(&step, NULL);
 		if (host_memory_read(now) < 0)
-			return;
+			return false;
 		quiet++;
 		if (now->available > highest + SETTLE_RISE_KIB) {
 			highest = now->available;
 			quiet = 0;
 		}
 	}
+	return quiet == SETTLE_QUIET_STEPS;
 }
 
 void memory_start(struct storm_memory *memory)
 {
 	*memory = (struct storm_memory){0};
 	if (host_memory_read(&memory->before) == 0)
-		settle(&memory->before);
+		memory->settled = settle(&memory->before);
 	memory->peak = memory->before;
 }
 

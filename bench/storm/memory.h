@@ -8,8 +8,8 @@
 #include "bench/storm/storm.h"
 
 /*
- * Before the first clone, with the client's own buffers in place. Waits, three seconds to a minute,
- * until the host's free memory has stopped rising from what ran before.
+ * Before the first clone, with the client's own buffers in place. Waits, 3 to 25 seconds, until the
+ * host's free memory has stopped rising from what ran before; notes whether it had.
  */
 void memory_start(struct storm_memory *memory);
 

@@ -93,6 +93,7 @@ struct storm_failures {
 
 /* What living clones cost, sampled while all of them were alive and had answered. */
 struct storm_memory {
+	bool settled;	       /* free memory had stopped rising before the first clone */
 	size_t alive, sampled; /* clones alive, and of them looked at one by one        */
 	double rss, pss, private, private_dirty, page_tables; /* KiB, mean of the sample */
 	struct host_memory before, peak;

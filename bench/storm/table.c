@@ -123,6 +123,9 @@ static void print_memory(const struct storm_memory *memory)
 	} else {
 		printf("their /proc cannot be read by this user\n");
 	}
+	if (!memory->settled)
+		printf("  the host's free memory was still rising before: what follows is too "
+		       "small\n");
 	/* Taken from MemAvailable: so the other way round. */
 	print_growth("of MemAvailable, in all", peak->available, before->available, memory->alive);
 	print_growth("  slab", before->slab, peak->slab, memory->alive);
