@@ -27,6 +27,7 @@
 
 #include "guest-stubs/stub_abi.h"
 #include "vmm/base/error.h"
+#include "vmm/block/disk.h"
 #include "vmm/dev/sink.h"
 
 struct kvm_host;
@@ -48,6 +49,9 @@ struct machine_config {
 	bool force_irqchip; /* in-kernel irqchip and PIT even if the image does not ask      */
 	bool force_cpuid;   /* full CPUID table even if the image does not ask               */
 	bool rng;	    /* a virtio entropy device in slot 0                             */
+	/* Disk i is a virtio block device in slot 1 + i. machine_new takes their descriptors. */
+	struct disk_config disks[MACHINE_DISKS_MAX];
+	unsigned int disk_count;
 	/* Linux: text on the serial port that marks the template point; NULL for none; must live on
 	 */
 	const char *template_on;
@@ -62,6 +66,7 @@ struct machine_linux {
 
 #define MACHINE_KICK_SIGNAL SIGUSR1
 
+#define MACHINE_DISKS_MAX   4u
 #define MACHINE_RAM_MIN	    (2ull << 20)
 #define MACHINE_PATTERN_MAX 255u /* bytes of template_on, at least 1 */
 #define MACHINE_RAM_MAX	    (128ull << 30)
@@ -187,6 +192,19 @@ void machine_get_info(const struct machine *machine, struct machine_info *ret);
 int machine_thaw(struct machine *machine, const struct forkvm_identity *identity,
 		 const void *request, size_t request_len, struct machine_stages *stages,
 		 struct error *error);
+
+/*
+ * In the child, before machine_thaw, as wanted. Disk `index` gets this overlay; without the call,
+ * one in memory without a limit. Or, where the template has an empty slot, this image. Takes the
+ * descriptors in any case. Errors: as disk_clone and disk_insert, -EINVAL for another kind of slot.
+ */
+int machine_clone_disk(struct machine *machine, unsigned int index,
+		       const struct disk_overlay *overlay, struct error *error);
+int machine_insert_disk(struct machine *machine, unsigned int index,
+			const struct disk_config *config, struct error *error);
+
+/* After machine_freeze: the disk itself, for its layers' descriptors and its figures. */
+struct disk *machine_get_disk(const struct machine *machine, unsigned int index);
 
 /* The most bytes a request may have (0 before the guest rang BOOTED). */
 size_t machine_request_capacity(const struct machine *machine);
