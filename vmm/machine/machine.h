@@ -33,6 +33,14 @@
 struct kvm_host;
 struct machine;
 
+#define MACHINE_KICK_SIGNAL SIGUSR1
+
+#define MACHINE_DISKS_MAX   4u
+#define MACHINE_RAM_MIN	    (2ull << 20)
+#define MACHINE_PATTERN_MAX 255u /* bytes of template_on, at least 1 */
+#define MACHINE_RAM_MAX	    (128ull << 30)
+#define MACHINE_VCPUS_MAX   64u
+
 /* How memslots are registered in a clone. */
 enum machine_slots {
 	MACHINE_SLOTS_AUTO,	 /* populated only where KVM shadows page tables, else all */
@@ -63,14 +71,6 @@ struct machine_linux {
 	const char *initrd;  /* NULL: none                           */
 	const char *cmdline; /* NULL: a console on the serial port   */
 };
-
-#define MACHINE_KICK_SIGNAL SIGUSR1
-
-#define MACHINE_DISKS_MAX   4u
-#define MACHINE_RAM_MIN	    (2ull << 20)
-#define MACHINE_PATTERN_MAX 255u /* bytes of template_on, at least 1 */
-#define MACHINE_RAM_MAX	    (128ull << 30)
-#define MACHINE_VCPUS_MAX   64u
 
 /* Why a VM stopped for good. */
 enum machine_end_reason {
