@@ -33,20 +33,14 @@
 struct kvm_host;
 struct machine;
 
-#define MACHINE_KICK_SIGNAL SIGUSR1
-
-#define MACHINE_DISKS_MAX   4u
-#define MACHINE_RAM_MIN	    (2ull << 20)
-#define MACHINE_PATTERN_MAX 255u /* bytes of template_on, at least 1 */
-#define MACHINE_RAM_MAX	    (128ull << 30)
-#define MACHINE_VCPUS_MAX   64u
-
 /* How memslots are registered in a clone. */
 enum machine_slots {
 	MACHINE_SLOTS_AUTO,	 /* populated only where KVM shadows page tables, else all */
 	MACHINE_SLOTS_ALL,	 /* all RAM before the first instruction                   */
 	MACHINE_SLOTS_POPULATED, /* what the template populated; holes when first touched  */
 };
+
+#define MACHINE_DISKS_MAX 4u
 
 struct machine_config {
 	uint64_t ram_size;    /* bytes; a multiple of 4 KiB; MACHINE_RAM_MIN to MACHINE_RAM_MAX */
@@ -71,6 +65,13 @@ struct machine_linux {
 	const char *initrd;  /* NULL: none                           */
 	const char *cmdline; /* NULL: a console on the serial port   */
 };
+
+#define MACHINE_KICK_SIGNAL SIGUSR1
+
+#define MACHINE_RAM_MIN	    (2ull << 20)
+#define MACHINE_PATTERN_MAX 255u /* bytes of template_on, at least 1 */
+#define MACHINE_RAM_MAX	    (128ull << 30)
+#define MACHINE_VCPUS_MAX   64u
 
 /* Why a VM stopped for good. */
 enum machine_end_reason {
