@@ -40,6 +40,8 @@ enum machine_slots {
 	MACHINE_SLOTS_POPULATED, /* what the template populated; holes when first touched  */
 };
 
+#define MACHINE_DISKS_MAX 4u
+
 struct machine_config {
 	uint64_t ram_size;    /* bytes; a multiple of 4 KiB; MACHINE_RAM_MIN to MACHINE_RAM_MAX */
 	unsigned int vcpus;   /* 1 to MACHINE_VCPUS_MAX and what KVM allows                     */
@@ -66,7 +68,6 @@ struct machine_linux {
 
 #define MACHINE_KICK_SIGNAL SIGUSR1
 
-#define MACHINE_DISKS_MAX   4u
 #define MACHINE_RAM_MIN	    (2ull << 20)
 #define MACHINE_PATTERN_MAX 255u /* bytes of template_on, at least 1 */
 #define MACHINE_RAM_MAX	    (128ull << 30)
