@@ -33,6 +33,8 @@
 struct kvm_host;
 struct machine;
 
+#define MACHINE_DISKS_MAX 4u
+
 /* How memslots are registered in a clone. */
 enum machine_slots {
 	MACHINE_SLOTS_AUTO,	 /* populated only where KVM shadows page tables, else all */
@@ -66,7 +68,6 @@ struct machine_linux {
 
 #define MACHINE_KICK_SIGNAL SIGUSR1
 
-#define MACHINE_DISKS_MAX   4u
 #define MACHINE_RAM_MIN	    (2ull << 20)
 #define MACHINE_PATTERN_MAX 255u /* bytes of template_on, at least 1 */
 #define MACHINE_RAM_MAX	    (128ull << 30)
