@@ -33,6 +33,8 @@
 struct kvm_host;
 struct machine;
 
+#define MACHINE_DISKS_MAX 4u
+
 /* How memslots are registered in a clone. */
 enum machine_slots {
 	MACHINE_SLOTS_AUTO,	 /* populated only where KVM shadows page tables, else all */
