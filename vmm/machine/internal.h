@@ -79,6 +79,8 @@ struct machine {
 	unsigned int halted;
 	struct machine_end end;
 	unsigned int hole_touches;
+	bool learns;		 /* its writes are to be logged */
+	struct extents learning; /* memslots whose writes are logged, by number; list is owned */
 	struct machine_stages *stages; /* the owner's; NULL in the template */
 	struct vcpu vcpus[];	       /* frozen.vcpu_count of them */
 };
@@ -134,6 +136,12 @@ void disks_unbind(struct machine *machine);
 
 /* machine_disks.c: in a clone, an overlay in memory for each disk that was given none. */
 int disks_thaw(struct machine *machine, struct error *error);
+
+/* working_set.c: if writes are to be logged: note what memslots there are. Before they are made. */
+int learning_begin(struct machine *machine, struct error *error);
+
+/* working_set.c: copy what is known to be written, if anything is. */
+void populate_working_set(const struct machine *machine);
 
 /* machine.c: close vCPUs and VM. No thread may be left. */
 void machine_close_kvm(struct machine *machine);
