@@ -42,6 +42,7 @@ enum {
 	OPT_ALLOW_UID,
 	OPT_MAX_CONNECTIONS,
 	OPT_NO_ANCHOR,
+	OPT_WORKING_SET,
 	OPT_READY_FD,
 	OPT_LOG_LEVEL,
 	OPT_LOG_JSON,
@@ -76,6 +77,7 @@ const struct option serve_option_table[] = {
 	{"allow-uid", required_argument, NULL, OPT_ALLOW_UID},
 	{"max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS},
 	{"no-anchor", no_argument, NULL, OPT_NO_ANCHOR},
+	{"working-set", required_argument, NULL, OPT_WORKING_SET},
 	{"ready-fd", required_argument, NULL, OPT_READY_FD},
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
 	{"log-json", no_argument, NULL, OPT_LOG_JSON},
@@ -118,6 +120,20 @@ static int set_slots(struct machine_config *config, const char *text, struct err
 		return error_set(error, EINVAL, "--slots is auto, all or populated, not \"%.40s\"",
 				 text);
 	return 0;
+}
+
+static int set_working_set(enum learning_mode *mode, const char *text, struct error *error)
+{
+	static const char *const names[] = {
+		[LEARNING_AUTO] = "auto", [LEARNING_ON] = "on", [LEARNING_OFF] = "off"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(text, names[i]))
+			continue;
+		*mode = (enum learning_mode)i;
+		return 0;
+	}
+	return error_set(error, EINVAL, "--working-set is auto, on or off, not \"%.40s\"", text);
 }
 
 static int set_serial(struct serve_serial *serial, const char *text, struct error *error)
@@ -270,6 +286,8 @@ static int set_service(struct serve_command *command, int option, const char *va
 	case OPT_NO_ANCHOR:
 		options->anchor = false;
 		return 0;
+	case OPT_WORKING_SET:
+		return set_working_set(&options->working_set, value, error);
 	case OPT_READY_FD:
 		rc = parse_number("--ready-fd", value, 3, INT32_MAX, &number, error);
 		options->ready_fd = (int)number;

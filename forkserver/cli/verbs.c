@@ -44,6 +44,7 @@ const struct verb cli_verbs[] = {
 	 "  --allow-uid UID      let this user connect, too (up to 16 times)\n"
 	 "  --max-connections N  (default 1024)\n"
 	 "  --no-anchor          do without the process that keeps KVM switched on\n"
+	 "  --working-set auto|on|off   copy pages that clones are known to write beforehand\n"
 	 "  --ready-fd N         write \"ready\" to descriptor N when serving\n"
 	 "  --log-level LEVEL    error, warning, info (default) or debug\n"
 	 "  --log-json           log JSON objects\n"

@@ -47,6 +47,7 @@ enum forkvm_stage {
 	FORKVM_STAGE_CHILD,    /* the child's first instruction                  */
 	FORKVM_STAGE_START,    /* machine_thaw entered                           */
 	FORKVM_STAGE_VM,       /* VM made                                        */
+	FORKVM_STAGE_POPULATE, /* the working set copied                         */
 	FORKVM_STAGE_MEMSLOTS, /* RAM registered                                 */
 	FORKVM_STAGE_VCPUS,    /* vCPUs made                                     */
 	FORKVM_STAGE_STATE,    /* state and identity written                     */

@@ -13,6 +13,7 @@
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -79,6 +80,21 @@ static int send_packet(int fd, const void *data, size_t len)
 	}
 }
 
+/* What cannot be told is not missed: others are asked. */
+static void tell_working_set(const struct launch *launch)
+{
+	struct learnt *learnt = calloc(1, sizeof(*learnt));
+	struct error error;
+
+	if (!learnt)
+		return;
+	learnt->magic = LEARNT_MAGIC;
+	learnt->clone_id = launch->clone_id;
+	if (machine_get_working_set(launch->machine, &learnt->pages, &error) == 0)
+		(void)send_packet(FD_REPORT, learnt, learnt_size(&learnt->pages));
+	free(learnt);
+}
+
 static int on_answer(void *ctx, const void *data, size_t len)
 {
 	struct child *child = ctx;
@@ -89,8 +105,11 @@ static int on_answer(void *ctx, const void *data, size_t len)
 					    : write_all(child->answer_fd, data, len);
 	if (rc == -EPIPE || rc == -ECONNRESET)
 		error_set(&child->client_error, -rc, "its client closed the answer descriptor");
-	if (!child->report.answered_ns)
+	if (!child->report.answered_ns) {
 		child->report.answered_ns = now_ns();
+		if (child->launch->learns)
+			tell_working_set(child->launch);
+	}
 	return rc;
 }
 
@@ -270,6 +289,8 @@ static void live(struct child *child)
 	struct forkvm_identity identity;
 	int rc;
 
+	if (launch->learns)
+		machine_learn_working_set(machine);
 	rc = take_identity(launch, &identity, &report->error);
 	if (rc == 0)
 		rc = machine_thaw(machine, &identity, launch->request, launch->request_len,

@@ -32,6 +32,7 @@ struct clone {
 	int loaned_fds[2]; /* its answer and console, owned until the child has its own table */
 	bool detached;
 	bool session;
+	bool learns;	 /* it is to tell its working set, and has not */
 	bool was_killed; /* by the server, for kill_end and kill_note */
 	bool has_report;
 	bool unwatched; /* epoll does not tell of its end: the tick looks */

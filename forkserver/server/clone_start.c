@@ -127,6 +127,7 @@ static void prepare_launch(const struct server *server, const struct clone *clon
 		.share_files = server->clones.can_loan && gift->answer_fd < FD_HIGH &&
 			       gift->console_fd < FD_HIGH,
 		.keep = server->options->keep_clones,
+		.learns = clone->learns,
 	};
 }
 
@@ -270,6 +271,9 @@ static int start(struct server *server, struct conn *conn, const struct request 
 
 	clone->id = ++clones->last_id;
 	clone->timer.expire = on_timeout;
+	clone->learns = learning_wants(&server->learning);
+	if (clone->learns)
+		server->learning.asked++;
 	prepare_launch(server, clone, request, gift, &launch);
 	clone->fork_ns = now_ns();
 	clone->pid = fork_clone(server, &launch, request, &pidfd);

@@ -47,6 +47,7 @@ struct launch {
 	bool session;	  /* answer_fd is a packet socket that brings further requests */
 	bool share_files; /* the table of descriptors is still the server's            */
 	bool keep;	  /* live on when the server dies                              */
+	bool learns;	  /* tell which pages were written before the answer           */
 	size_t request_len;
 	unsigned char request[]; /* the first one */
 };
@@ -69,6 +70,30 @@ struct report {
 	uint64_t ended_ns;
 	struct machine_stages stages;
 	struct error error;
+};
+
+#define LEARNT_MAGIC 0x31545352414c4b46ull
+
+/*
+ * Sent by a clone that was told to, as one packet on the same socket, after its first answer; only
+ * as long as it has runs.
+ */
+struct learnt {
+	uint64_t magic;
+	uint64_t clone_id;
+	struct page_set pages;
+};
+
+static inline size_t learnt_size(const struct page_set *pages)
+{
+	return offsetof(struct learnt, pages.runs) + pages->count * sizeof(pages->runs[0]);
+}
+
+/* What arrives on that socket. */
+union packet {
+	uint64_t magic;
+	struct report report;
+	struct learnt learnt;
 };
 
 /* What the child of the fork does, to its end; its argument is the struct launch. */

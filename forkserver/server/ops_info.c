@@ -153,6 +153,7 @@ static void describe_frozen(const struct server *server, json_t *object)
 	put_flag(object, "lazy_memslots", info->lazy_slots);
 	put_number(object, "msrs", info->msrs);
 	put_number(object, "msrs_written", info->msrs_written);
+	put_number(object, "working_set_pages", server->learning.pages);
 	put_flag(object, "irqchip", info->irqchip);
 	put_flag(object, "cpuid", info->cpuid);
 	put_number(object, "request_capacity", server->request_capacity);

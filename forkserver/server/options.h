@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "forkserver/proto/protocol.h"
+#include "forkserver/server/learning.h"
 #include "vmm/machine/machine.h"
 
 #define SERVE_ALLOWED_UIDS_MAX	    16
@@ -57,6 +58,7 @@ struct serve_options {
 	uint64_t clone_memory;	   /* bytes of private memory a clone may have; 0: any    */
 	bool keep_clones;	   /* clones outlive the server                           */
 	bool anchor;
+	enum learning_mode working_set;
 };
 
 #endif

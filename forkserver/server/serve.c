@@ -111,6 +111,8 @@ static int allocate(struct server *server, struct error *error)
 		rc = timers_init(&server->timers, (size_t)capacity + options->max_connections + 8);
 	if (rc == 0)
 		rc = private_json_init();
+	if (rc == 0)
+		rc = learning_init(&server->learning, options->working_set);
 	if (rc < 0)
 		return error_set(error, ENOMEM, "no memory for the records of %u clones", capacity);
 	return 0;
@@ -292,6 +294,7 @@ static void server_free(struct server *server)
 	kvm_host_close(server->host);
 	if (server->clones.records)
 		clones_done(&server->clones);
+	learning_done(&server->learning);
 	if (server->timers.heap)
 		timers_done(&server->timers);
 	fd_close(&server->epoll_fd);

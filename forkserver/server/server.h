@@ -16,6 +16,7 @@
 #include "forkserver/server/boot.h"
 #include "forkserver/server/clone.h"
 #include "forkserver/server/conn.h"
+#include "forkserver/server/learning.h"
 #include "forkserver/server/listener.h"
 #include "forkserver/server/metrics.h"
 #include "forkserver/server/options.h"
@@ -50,9 +51,11 @@ struct server {
 	struct conns conns;
 	struct timers timers;
 	struct metrics metrics;
-	uint64_t now_ns; /* when the loop last woke up                       */
-	bool stopping;	 /* no new clones or connections; ends when it can   */
-	bool serving;	 /* the template is frozen, the process locked down  */
+	struct learning learning;
+	union packet packet; /* the last from a clone */
+	uint64_t now_ns;     /* when the loop last woke up                       */
+	bool stopping;	     /* no new clones or connections; ends when it can   */
+	bool serving;	     /* the template is frozen, the process locked down  */
 };
 
 /* "booting", then "frozen". */

@@ -88,14 +88,22 @@ static pid_t sender_of(struct msghdr *message)
 	return 0;
 }
 
+static void take_packet(struct server *server, pid_t pid, const union packet *packet, size_t len)
+{
+	if (len >= sizeof(packet->magic) && packet->magic == LEARNT_MAGIC)
+		learning_take(server, pid, &packet->learnt, len);
+	else
+		take_report(server, pid, &packet->report, len);
+}
+
 void clones_take_reports(struct server *server)
 {
+	union packet *packet = &server->packet;
 	union fdpass_control control;
-	struct report report;
 	ssize_t len;
 
 	do {
-		struct iovec iov = {.iov_base = &report, .iov_len = sizeof(report)};
+		struct iovec iov = {.iov_base = packet, .iov_len = sizeof(*packet)};
 		struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 		int fds[1];
 		size_t count;
@@ -106,7 +114,7 @@ void clones_take_reports(struct server *server)
 			continue;
 		/* Clones cannot send descriptors; should one manage to, they are not kept. */
 		(void)fdpass_take(&message, fds, 0, &count);
-		take_report(server, sender_of(&message), &report,
+		take_packet(server, sender_of(&message), packet,
 			    message.msg_flags & MSG_TRUNC ? 0 : (size_t)len);
 	} while (len >= 0);
 }
@@ -186,6 +194,7 @@ static void append_stages(struct text *text, const struct clone *clone)
 	static const enum forkvm_stage machine_stages[] = {
 		[MACHINE_STAGE_START] = FORKVM_STAGE_START,
 		[MACHINE_STAGE_VM] = FORKVM_STAGE_VM,
+		[MACHINE_STAGE_POPULATE] = FORKVM_STAGE_POPULATE,
 		[MACHINE_STAGE_MEMSLOTS] = FORKVM_STAGE_MEMSLOTS,
 		[MACHINE_STAGE_VCPUS] = FORKVM_STAGE_VCPUS,
 		[MACHINE_STAGE_STATE] = FORKVM_STAGE_STATE,

@@ -69,6 +69,8 @@ struct machine {
 	unsigned int halted;
 	struct machine_end end;
 	unsigned int hole_touches;
+	bool learns;		 /* its writes are to be logged */
+	struct extents learning; /* memslots whose writes are logged, by number; list is owned */
 	struct machine_stages *stages; /* the owner's; NULL in the template */
 	struct vcpu vcpus[];	       /* frozen.vcpu_count of them */
 };
@@ -103,6 +105,12 @@ void threads_tell_of_pause(struct machine *machine);
 
 /* machine_threads.c: stop, kick and join every thread there is. Without the lock. */
 void threads_join(struct machine *machine);
+
+/* working_set.c: if writes are to be logged: note what memslots there are. Before they are made. */
+int learning_begin(struct machine *machine, struct error *error);
+
+/* working_set.c: copy what is known to be written, if anything is. */
+void populate_working_set(const struct machine *machine);
 
 /* machine.c: close vCPUs and VM. No thread may be left. */
 void machine_close_kvm(struct machine *machine);

@@ -140,6 +140,8 @@ void machine_free(struct machine *machine)
 		vcpu_plan_done(&machine->frozen.vcpus[i].plan);
 	}
 	extents_done(&machine->frozen.extents);
+	extents_done(&machine->learning);
+	free(machine->frozen.working_set);
 	guest_ram_done(machine->ram);
 	pthread_cond_destroy(&machine->changed);
 	pthread_mutex_destroy(&machine->lock);

@@ -29,9 +29,12 @@
 #include "vmm/base/error.h"
 #include "vmm/block/disk.h"
 #include "vmm/dev/sink.h"
+#include "vmm/mem/page_set.h"
 
 struct kvm_host;
 struct machine;
+
+#define MACHINE_DISKS_MAX 4u
 
 /* How memslots are registered in a clone. */
 enum machine_slots {
@@ -93,6 +96,7 @@ struct machine_end {
 enum machine_stage {
 	MACHINE_STAGE_START,	/* machine_thaw entered           */
 	MACHINE_STAGE_VM,	/* VM made                        */
+	MACHINE_STAGE_POPULATE, /* working set copied             */
 	MACHINE_STAGE_MEMSLOTS, /* RAM registered                 */
 	MACHINE_STAGE_VCPUS,	/* vCPUs made                     */
 	MACHINE_STAGE_STATE,	/* state and identity written     */
@@ -181,6 +185,21 @@ int machine_boot(struct machine *machine, const struct machine_sink *sink, uint6
  * remap RAM private and seal it. After machine_stop; on failure the machine can only be freed.
  */
 int machine_freeze(struct machine *machine, struct error *error);
+
+/*
+ * The working set: pages that clones write between their start and their answer. Copied in one go
+ * before a clone runs, they cost less than one by one as it touches them.
+ *
+ * In a child, before machine_thaw: have KVM note what the guest writes. machine_get_working_set
+ * tells (pages of RAM that the template populated, no others), from a callback of the sink or when
+ * machine_run has returned. In the template, after machine_freeze: machine_set_working_set, of
+ * which clones forked from then on make use; -EINVAL for a set that is not sound
+ * (page_set_is_sound).
+ */
+void machine_learn_working_set(struct machine *machine);
+int machine_get_working_set(struct machine *machine, struct page_set *ret, struct error *error);
+int machine_set_working_set(struct machine *machine, const struct page_set *set,
+			    struct error *error);
 
 void machine_get_info(const struct machine *machine, struct machine_info *ret);
 
