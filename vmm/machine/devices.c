@@ -192,6 +192,7 @@ void devices_join(struct devices *devices)
 	if (!devices->thread.exists)
 		return;
 	pthread_mutex_lock(&devices->machine->lock);
+	disks_settle(devices->machine);
 	poller_stop(&devices->poller);
 	pthread_mutex_unlock(&devices->machine->lock);
 	thread_join(&devices->thread);

@@ -134,6 +134,9 @@ void disks_add(struct machine *machine);
 int disks_bind(struct machine *machine, struct error *error);
 void disks_unbind(struct machine *machine);
 
+/* machine_disks.c: wait for all requests. With the lock held, before the devices' thread ends. */
+void disks_settle(struct machine *machine);
+
 /* machine_disks.c: in a clone, an overlay in memory for each disk that was given none. */
 int disks_thaw(struct machine *machine, struct error *error);
 

@@ -17,13 +17,22 @@
 /* The entropy device has the slot before. */
 #define FIRST_SLOT 1u
 
+static void close_overlay(const struct disk_overlay *overlay)
+{
+	int data_fd = overlay->data_fd, map_fd = overlay->map_fd;
+
+	fd_close(&data_fd);
+	if (map_fd > 0)
+		fd_close(&map_fd);
+}
+
 static void close_descriptors(const struct disk_config *config)
 {
-	int image_fd = config->image_fd, data_fd = config->overlay.data_fd;
+	int image_fd = config->image_fd;
 
 	fd_close(&image_fd);
 	if (config->mode == DISK_OVERLAY)
-		fd_close(&data_fd);
+		close_overlay(&config->overlay);
 }
 
 /* All from index first on. */
@@ -114,6 +123,12 @@ int disks_bind(struct machine *machine, struct error *error)
 	return 0;
 }
 
+void disks_settle(struct machine *machine)
+{
+	for (unsigned int i = 0; i < machine->disk_count; i++)
+		virtio_blk_settle(&machine->disks[i].blk);
+}
+
 void disks_unbind(struct machine *machine)
 {
 	for (unsigned int i = 0; i < machine->disk_count; i++) {
@@ -152,7 +167,7 @@ int machine_clone_disk(struct machine *machine, unsigned int index,
 		       const struct disk_overlay *overlay, struct error *error)
 {
 	struct machine_disk *disk = give_to(machine, index, error);
-	int data_fd = overlay->data_fd, rc;
+	int rc;
 
 	if (disk && disk_size(disk->disk) == 0)
 		rc = error_set(error, EINVAL, "disk %u: an empty slot has no overlay", index);
@@ -161,7 +176,7 @@ int machine_clone_disk(struct machine *machine, unsigned int index,
 	else
 		rc = disk ? 0 : -EINVAL;
 	if (rc < 0) {
-		fd_close(&data_fd);
+		close_overlay(overlay);
 		return rc;
 	}
 	return give_overlay(disk, index, overlay, error);
@@ -191,7 +206,7 @@ int machine_insert_disk(struct machine *machine, unsigned int index,
 
 int disks_thaw(struct machine *machine, struct error *error)
 {
-	static const struct disk_overlay in_memory = {.data_fd = -1};
+	const struct disk_overlay in_memory = DISK_OVERLAY_IN_MEMORY;
 	int rc = 0;
 
 	for (unsigned int i = 0; rc == 0 && i < machine->disk_count; i++) {

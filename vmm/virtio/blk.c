@@ -118,44 +118,6 @@ static void submit(struct virtio_blk *blk, struct blk_record *record)
 	blk->submitted++;
 }
 
-static const char *name_of(enum disk_op op)
-{
-	static const char *const names[] = {
-		[DISK_READ] = "read",
-		[DISK_WRITE] = "write",
-		[DISK_FLUSH] = "flush",
-		[DISK_DISCARD] = "discard",
-		[DISK_WRITE_ZEROES] = "write zeroes",
-	};
-
-	return names[op];
-}
-
-static const char *advice(int code)
-{
-	if (code == ENOSPC)
-		return ": its overlay has reached its limit, or there is no space for it";
-	if (code == EIO)
-		return ": has its image been truncated?";
-	return "";
-}
-
-/* One line for each kind of error in a process; the guest hears of every one. */
-static void complain(struct virtio_blk *blk, const struct disk_request *request)
-{
-	int code = -request->result;
-	uint8_t kind = code == ENOSPC ? 1 : code == EIO ? 2 : 4;
-	struct error why;
-
-	if (blk->complaints & kind)
-		return;
-	blk->complaints |= kind;
-	error_set(&why, code, "%s of %llu bytes at %llu: %s%s; the guest has an I/O error",
-		  name_of(request->op), (unsigned long long)request->length,
-		  (unsigned long long)request->offset, strerror(code), advice(code));
-	virtio_device_complain(&blk->device, &why);
-}
-
 static void start_range(struct virtio_blk *blk, struct blk_record *record)
 {
 	const struct virtio_blk_discard_write_zeroes *range = &record->list[record->range++];
@@ -172,12 +134,21 @@ static void start_flush(struct virtio_blk *blk, struct blk_record *record)
 	submit(blk, record);
 }
 
+/* The guest hears of every error, the machine's owner once of each kind. */
+static void complain(struct virtio_blk *blk)
+{
+	struct error why;
+
+	while (disk_take_trouble(blk->disk, &why))
+		virtio_device_complain(&blk->device, &why);
+}
+
 /* The disk has done what it was given: go on with the request, or tell the driver. */
 static void advance(struct virtio_blk *blk, struct blk_record *record)
 {
 	if (record->request.result < 0) {
-		complain(blk, &record->request);
 		finish(blk, record, VIRTIO_BLK_S_IOERR);
+		complain(blk);
 	} else if (record->range < record->ranges) {
 		start_range(blk, record);
 	} else if (record->flush_behind) {
@@ -438,9 +409,12 @@ static bool owes(const struct virtio_blk *blk)
 	return any;
 }
 
-static void kick(struct virtio_blk *blk)
+/* One system call for all that was submitted; with wait, until nothing is under way. */
+static void kick(struct virtio_blk *blk, bool wait)
 {
-	if (blk->submitted)
+	if (wait && disk_in_flight(blk->disk))
+		disk_kick_wait(blk->disk);
+	else if (blk->submitted)
 		disk_kick(blk->disk);
 	blk->submitted = 0;
 }
@@ -470,9 +444,7 @@ static void serve(struct virtio_blk *blk, bool wait)
 	do {
 		for (uint32_t i = 0; i < blk->device.queue_count; i++)
 			take_queue(blk, i);
-		kick(blk);
-		if (wait && disk_in_flight(blk->disk))
-			disk_drain(blk->disk);
+		kick(blk, wait);
 		reap(blk);
 	} while (blk->submitted || (owes(blk) && has_record(blk)) ||
 		 (wait && disk_in_flight(blk->disk)));
@@ -543,7 +515,6 @@ static int fork_child(struct virtio_device *device, struct error *error)
 	struct virtio_blk *blk = (struct virtio_blk *)device;
 
 	(void)error;
-	blk->complaints = 0;
 	if (blk->inserted)
 		virtio_device_config_changed(device);
 	blk->inserted = false;
@@ -643,6 +614,11 @@ void virtio_blk_insert(struct virtio_blk *blk, uint32_t depth)
 	assert(!blk->records);
 	blk->depth = depth;
 	blk->inserted = true;
+}
+
+void virtio_blk_settle(struct virtio_blk *blk)
+{
+	serve(blk, true);
 }
 
 void virtio_blk_done(struct virtio_blk *blk)

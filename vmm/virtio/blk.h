@@ -50,9 +50,8 @@ struct virtio_blk {
 	bool waits;	   /* nobody calls virtio_blk_poll: a notification waits for its requests */
 	bool inserted;	   /* a clone's driver has a new capacity to be told of */
 	uint8_t writeback; /* 5.2.5: the driver's choice, if it has one */
-	uint8_t complaints; /* bit: a kind of error that was told to the log */
-	uint32_t depth;	    /* records there may be */
-	uint32_t touched;   /* of them, those that were used at all */
+	uint32_t depth;	   /* records there may be */
+	uint32_t touched;  /* of them, those that were used at all */
 	uint32_t submitted; /* to the disk since the last kick */
 	uint32_t dirty;	    /* bit: a queue with used elements that the driver was not told of */
 	struct blk_record *records; /* a mapping; NULL before the first request and at a fork */
@@ -69,6 +68,12 @@ void virtio_blk_init(struct virtio_blk *blk, struct disk *disk, unsigned int num
 
 /* The disk's event descriptor can be read: give back what is done. */
 void virtio_blk_poll(struct virtio_blk *blk);
+
+/*
+ * Wait for what is under way, and give it back. Whoever's thread submitted must still be there: the
+ * kernel cancels what a thread that ends has submitted.
+ */
+void virtio_blk_settle(struct virtio_blk *blk);
 
 /* In a clone, before virtio_mmio_fork_child: the slot was empty, and its disk has a size now. */
 void virtio_blk_insert(struct virtio_blk *blk, uint32_t depth);

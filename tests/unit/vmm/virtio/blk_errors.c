@@ -306,7 +306,7 @@ Test(blk_errors, an_overlay_that_is_full)
 	}
 	cr_assert_eq(failed, 16);
 	cr_assert_eq(bench.complaints, 1, "%s", bench.complaint);
-	cr_assert_not_null(strstr(bench.complaint, "write of 4096 bytes at 65536: No space left"));
+	cr_assert_not_null(strstr(bench.complaint, "limit of 64 KiB is reached"));
 	/* It reads as ever, and what it holds can be written again. */
 	cr_assert_eq(io(VIRTIO_BLK_T_OUT, 0, 4096), VIRTIO_BLK_S_OK);
 	cr_assert_eq(io(VIRTIO_BLK_T_IN, 8 * 31, 4096), VIRTIO_BLK_S_OK);
@@ -320,9 +320,8 @@ Test(blk_errors, an_image_that_shrinks)
 	for (int i = 0; i < 20; i++)
 		cr_assert_eq(io(VIRTIO_BLK_T_IN, 8, 4096), VIRTIO_BLK_S_IOERR);
 	cr_assert_eq(bench.complaints, 1);
-	cr_assert_not_null(
-		strstr(bench.complaint, "read of 4096 bytes at 4096: Input/output error"), "%s",
-		bench.complaint);
+	cr_assert_not_null(strstr(bench.complaint, "the image has become smaller"), "%s",
+			   bench.complaint);
 	/* A write does not need it. */
 	cr_assert_eq(io(VIRTIO_BLK_T_OUT, 8, 4096), VIRTIO_BLK_S_OK);
 	cr_assert_eq(io(VIRTIO_BLK_T_IN, 8, 4096), VIRTIO_BLK_S_OK);
