@@ -5,6 +5,8 @@
  *
  * Boot arguments: disks=N          so many disks, in slots 1 and up (default 1, at most 4)
  *                 fill=MIB seed=S  have the template write that much to disk 0, from its beginning
+ *                 pending=N        have the template write N blocks more, and be frozen without
+ *                                  having waited for them: the clone finds them done
  */
 #include "guest-stubs/stubs/blk.h"
 
@@ -230,29 +232,86 @@ static const char *parse(struct blk_job *job, const char *request, size_t len)
 	return NULL;
 }
 
-void stub_setup(void)
+static const char *fill(uint64_t mib, uint64_t seed)
 {
 	static char unused[128];
-	uint64_t fill = 0, seed = 1;
+	struct text answer = text_on(unused, sizeof(unused));
+	struct blk_job job = job_good(&answer, 0);
+
+	job.size = FILL_SIZE;
+	job.depth = FILL_DEPTH;
+	job.count = (mib << 20) / FILL_SIZE;
+	job.seed = seed;
+	return blk_op_fill(&job);
+}
+
+/* Writes behind what was filled, under way. */
+static const char *leave_pending(uint64_t mib, uint64_t seed, uint64_t count)
+{
+	struct blk_job job = job_good(NULL, 0);
+
+	for (uint64_t i = 0; i < count; i++) {
+		struct blk_request request = blk_plan(&job, BLK_OUT);
+
+		request.data = blk_buffer(&job, blk_next_slot(job.disk), FILL_SIZE);
+		request.len = FILL_SIZE;
+		request.sector = (mib << 20) / BLK_SECTOR + i * FILL_SIZE / BLK_SECTOR;
+		if (request.data == NULL)
+			return "not-enough-ram";
+		blk_pattern(request.data, request.sector, FILL_SIZE, seed);
+		if (!blk_offer(job.disk, &request))
+			return "no-slot";
+	}
+	blk_notify(job.disk);
+	return NULL;
+}
+
+/* What the template had not waited for. */
+static const char *collect_pending(void)
+{
+	while (blk_busy(&blk_disks[0]) > 0) {
+		const struct blk_slot *slot = blk_wait(&blk_disks[0]);
+
+		if (slot == NULL)
+			return "pending-not-answered";
+		if (slot->status != BLK_OK)
+			return "pending-failed";
+	}
+	return NULL;
+}
+
+void stub_setup(void)
+{
+	uint64_t mib = 0, seed = 1, pending = 0;
 	const char *wrong = NULL;
 
 	if (!stub_number(NULL, 0, "disks", &disk_count) || disk_count > BLK_DISKS ||
-	    !stub_number(NULL, 0, "fill", &fill) || !stub_number(NULL, 0, "seed", &seed))
-		stub_fail("blk: disks= (to 4), fill=MIB and seed= want numbers");
+	    !stub_number(NULL, 0, "fill", &mib) || !stub_number(NULL, 0, "seed", &seed) ||
+	    !stub_number(NULL, 0, "pending", &pending))
+		stub_fail("blk: disks= (to 4), fill=MIB, seed= and pending= want numbers");
 	for (uint32_t i = 0; wrong == NULL && i < disk_count; i++)
 		wrong = blk_start(i);
-	if (wrong == NULL && fill > 0) {
-		struct text answer = text_on(unused, sizeof(unused));
-		struct blk_job job = job_good(&answer, 0);
-
-		job.size = FILL_SIZE;
-		job.depth = FILL_DEPTH;
-		job.count = (fill << 20) / FILL_SIZE;
-		job.seed = seed;
-		wrong = blk_op_fill(&job);
-	}
+	if (wrong == NULL && mib > 0)
+		wrong = fill(mib, seed);
+	if (wrong == NULL && pending > 0)
+		wrong = leave_pending(mib, seed, pending);
 	if (wrong != NULL)
 		stub_fail("blk: %s", wrong);
+}
+
+/* status=N: that the device answers so is what is wanted. */
+static const char *judge(struct blk_job *job, const char *wrong)
+{
+	uint64_t wanted = BLK_OK;
+
+	if (!blk_number(job, "status", &wanted))
+		return "bad-number";
+	if (wanted == BLK_OK || (wrong != NULL && !args_is(wrong, text_length(wrong), "status")))
+		return wrong;
+	if (job->status != wanted)
+		return "other-status";
+	text_printf(job->answer, "status=%u\n", job->status);
+	return NULL;
 }
 
 size_t stub_serve(const char *request, size_t request_len, char *response, size_t capacity)
@@ -269,9 +328,12 @@ size_t stub_serve(const char *request, size_t request_len, char *response, size_
 	for (size_t i = 0; i < len; i++)
 		text_char(&answer, name[i]);
 	text_char(&answer, ' ');
-	wrong = parse(&job, request, request_len);
+	wrong = collect_pending();
+	if (wrong == NULL)
+		wrong = parse(&job, request, request_len);
 	if (wrong == NULL)
 		wrong = run(&job, name, len);
+	wrong = judge(&job, wrong);
 	if (wrong == NULL)
 		return answer.len;
 	/* The first word, "ok", is taken back. */

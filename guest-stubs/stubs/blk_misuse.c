@@ -247,7 +247,7 @@ static const struct {
 	{"status-outside", RESET, status_outside},
 	{"data-outside", RESET, data_outside},
 	{"data-device", RESET, data_device},
-	{"loop", RESET, loop},
+	{"chain-loop", RESET, loop},
 	{"type-unknown", STATUS(BLK_UNSUPP), type_unknown},
 	{"type-scsi", STATUS(BLK_UNSUPP), type_scsi},
 	{"type-erase", STATUS(BLK_UNSUPP), type_erase},
