@@ -177,7 +177,7 @@ static int open_image(struct export_source *source, const char *path,
 
 static int open_chain(const char *overlay_path, struct export_source *source, struct error *error)
 {
-	struct overlay_header header, above;
+	struct overlay_header header = {0}, above;
 	char path[PATH_MAX];
 	int rc;
 

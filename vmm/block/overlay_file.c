@@ -125,7 +125,7 @@ static int write_header(struct overlay *overlay, const struct overlay_config *co
 		return error_set(error, ENAMETOOLONG,
 				 "disk: the image's name has more than %u bytes",
 				 OVERLAY_ORIGIN_SIZE - 1);
-	strcpy(block.header.origin, origin);
+	memcpy(block.header.origin, origin, strlen(origin));
 	block.header.size = overlay->size;
 	rc = block_file_write(&overlay->file, &block, overlay_header_offset(overlay->size),
 			      sizeof(block));

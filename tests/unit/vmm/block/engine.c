@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tests/unit/helper.h"
@@ -348,6 +349,36 @@ Test(engine, writes_that_fail)
 		cr_assert_eq(helper_in_child(write_beyond_file_limit, disk), 0);
 		disk_free(disk);
 	}
+}
+
+static int read_what_cannot_be_read(void *context)
+{
+	uint8_t memory[DISK_BLOCK] = {0};
+	struct disk *disk = context;
+	struct error error = {0};
+
+	fixture_start(disk);
+	fixture_refuse(SYS_preadv, EIO);
+	if (fixture_io(disk, DISK_READ, 0, 4096, memory) != -EIO)
+		return 1;
+	if (fixture_io(disk, DISK_WRITE, 512, 512, memory) != -EIO)
+		return 2;
+	if (disk->top->claimed != 0 || disk->top->data != 0)
+		return 3;
+	if (fixture_io(disk, DISK_WRITE, 0, 4096, memory) != 0)
+		return 4;
+	return disk_take_trouble(disk, &error) && strstr(error.text, "reads fail") ? 0 : 5;
+}
+
+Test(engine, reads_that_fail)
+{
+	struct disk_config config = fixture_config(fixture_image(false, 1, SIZE));
+	struct disk *disk;
+
+	config.force_sync = true;
+	disk = fixture_open(&config);
+	cr_assert_eq(helper_in_child(read_what_cannot_be_read, disk), 0);
+	disk_free(disk);
 }
 
 Test(engine, more_pieces_than_a_ring_holds)

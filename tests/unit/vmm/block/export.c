@@ -19,7 +19,7 @@
 #include "vmm/base/util.h"
 #include "vmm/block/overlay.h"
 
-#define SIZE (1 * MIB + 512)
+#define SIZE (1 * MIB + 1024)
 
 static void write_some(struct disk *disk, uint8_t *model, uint64_t offset, uint64_t length,
 		       int byte)
@@ -311,6 +311,18 @@ Test(chain, what_is_no_overlay)
 	refuse_chain(chain.overlays[2], EISDIR, "directory");
 	patch(chain.overlays[2], offsetof(struct overlay_header, origin), "", 1);
 	refuse_chain(chain.overlays[2], ENOENT, "does not say");
+	free_chain(&chain);
+}
+
+Test(chain, sizes_that_cannot_be)
+{
+	struct chain chain = make_chain();
+	const uint64_t less = SIZE - 512;
+
+	patch(chain.overlays[2], offsetof(struct overlay_header, size), &less, sizeof(less));
+	refuse_chain(chain.overlays[2], ESTALE, "another size");
+	patch(chain.overlays[0], offsetof(struct overlay_header, size), &less, sizeof(less));
+	refuse_chain(chain.overlays[0], EUCLEAN, "larger than the disk");
 	free_chain(&chain);
 }
 
