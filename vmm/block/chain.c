@@ -14,6 +14,8 @@
 #include "vmm/block/export.h"
 #include "vmm/block/overlay.h"
 
+#define SHOWN_MAX 100u
+
 /*
  * A file of so many blocks is an overlay of how many? n of data, one of header, and the bitmap's
  * pages; 0: of none.
@@ -40,17 +42,25 @@ static int check_header(const struct overlay_header *header, uint64_t blocks)
 	return 0;
 }
 
+/* A path's end: no more of it than leaves room for words. */
+static const char *shown(const char *path)
+{
+	size_t length = strlen(path);
+
+	return length > SHOWN_MAX ? path + length - SHOWN_MAX : path;
+}
+
 static int open_file(const char *path, bool may_be_device, struct block_file *file,
 		     struct error *error)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc;
 
 	if (fd < 0)
-		return error_set_errno(error, errno, "%s", path);
+		return error_set_errno(error, errno, "%s", shown(path));
 	rc = block_file_open(file, fd, may_be_device ? "image" : "overlay's file", may_be_device,
 			     false, false, DISK_DIRECT_OFF, error);
 	if (rc < 0)
-		error_prefix(error, "%s", path);
+		error_prefix(error, "%s", shown(path));
 	return rc;
 }
 
@@ -69,8 +79,8 @@ static int read_header(const struct block_file *file, const char *path,
 	if (rc == 0)
 		rc = check_header(header, blocks);
 	if (rc == -EUCLEAN)
-		return error_set(error, EUCLEAN, "%s is no overlay of a durable disk", path);
-	return rc < 0 ? error_set_errno(error, -rc, "%s: read its header", path) : 0;
+		return error_set(error, EUCLEAN, "%s is no overlay of a durable disk", shown(path));
+	return rc < 0 ? error_set_errno(error, -rc, "%s: read its header", shown(path)) : 0;
 }
 
 /* The file below is the one that the overlay was made on, and has not changed since. */
@@ -84,7 +94,7 @@ static int check_lower(const struct block_file *file, const char *path,
 	if (rc < 0)
 		return rc;
 	if (fstat(file->fd, &st) < 0)
-		return error_set_errno(error, errno, "%s", path);
+		return error_set_errno(error, errno, "%s", shown(path));
 	mtime_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec;
 	if (size == above->lower_size && st.st_ino == above->lower_inode &&
 	    mtime_ns == above->lower_mtime_ns)
@@ -93,7 +103,7 @@ static int check_lower(const struct block_file *file, const char *path,
 		error, ESTALE,
 		"%s has changed (it is another file, or has another size or date) since an "
 		"overlay was made on it",
-		path);
+		shown(path));
 }
 
 /* Where an overlay's origin is: a relative one is beside the overlay. */
@@ -107,10 +117,10 @@ static int resolve(char path[PATH_MAX], const char *origin, struct error *error)
 		return error_set(error, ENOENT,
 				 "%s does not say what it lies on: it can only be exported while "
 				 "its server runs",
-				 path);
+				 shown(path));
 	snprintf(folder, sizeof(folder), "%.*s", origin[0] == '/' ? 0 : length, path);
 	if (snprintf(path, PATH_MAX, "%s%s", folder, origin) >= PATH_MAX)
-		return error_set(error, ENAMETOOLONG, "%s: what it lies on", folder);
+		return error_set(error, ENAMETOOLONG, "%s: what it lies on", shown(folder));
 	return 0;
 }
 
@@ -123,15 +133,16 @@ static int open_overlay(struct export_source *source, const char *path,
 	int rc;
 
 	if (source->overlay_count == DISK_LAYERS_MAX)
-		return error_set(error, ELOOP, "%s: more than %u overlays on one another", path,
-				 DISK_LAYERS_MAX);
+		return error_set(error, ELOOP, "%s: more than %u overlays on one another",
+				 shown(path), DISK_LAYERS_MAX);
 	rc = open_file(path, false, &file, error);
 	if (rc == 0 && above)
 		rc = check_lower(&file, path, above, error);
 	if (rc == 0)
 		rc = read_header(&file, path, ret_header, error);
 	if (rc == 0 && above && ret_header->size != above->size)
-		rc = error_set(error, ESTALE, "%s is an overlay of a disk of another size", path);
+		rc = error_set(error, ESTALE, "%s is an overlay of a disk of another size",
+			       shown(path));
 	if (rc < 0) {
 		block_file_close(&file);
 		return rc;
@@ -153,7 +164,8 @@ static int open_image(struct export_source *source, const char *path,
 	if (rc == 0)
 		rc = check_lower(&file, path, above, error);
 	if (rc == 0 && above->lower_size > above->size)
-		rc = error_set(error, EUCLEAN, "%s: larger than the disk it is the image of", path);
+		rc = error_set(error, EUCLEAN, "%s: larger than the disk it is the image of",
+			       shown(path));
 	if (rc < 0) {
 		block_file_close(&file);
 		return rc;
@@ -165,7 +177,7 @@ static int open_image(struct export_source *source, const char *path,
 
 static int open_chain(const char *overlay_path, struct export_source *source, struct error *error)
 {
-	struct overlay_header header, above;
+	struct overlay_header header = {0}, above;
 	char path[PATH_MAX];
 	int rc;
 
