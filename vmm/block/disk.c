@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "vmm/base/cleanup.h"
@@ -213,6 +214,8 @@ int disk_start(struct disk *disk, struct error *error)
 		return error_set_errno(error, errno, "disk: memory for requests");
 	disk->arena = arena;
 	disk->stats = (struct disk_stats){0};
+	memset(disk->trouble, 0, sizeof(disk->trouble));
+	memset(disk->told, 0, sizeof(disk->told));
 	if (!wants_ring(disk))
 		return 0;
 	rc = ring_open(&disk->ring, disk->depth);
