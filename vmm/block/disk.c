@@ -252,6 +252,8 @@ int disk_freeze(struct disk *disk, struct error *error)
 	int rc = 0;
 
 	assert(disk->in_flight == 0);
+	/* What is left is done without it: it would give this thread a worker, for good. */
+	ring_close(&disk->ring);
 	if (disk->mode == DISK_WRITE_THROUGH && disk->size > 0)
 		return error_set(error, EINVAL,
 				 "disk: written through, which only a single VM's disk can be");

@@ -71,6 +71,9 @@ int disks_open(struct machine *machine, const struct machine_config *config, str
 			return rc;
 		}
 		virtio_blk_init(&disk->blk, disk->disk, i, queues, complete.depth);
+		if (config->disk_serials[i])
+			snprintf(disk->blk.serial, sizeof(disk->blk.serial), "%s",
+				 config->disk_serials[i]);
 		machine->disk_count++;
 	}
 	return 0;

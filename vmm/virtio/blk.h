@@ -47,6 +47,7 @@ struct virtio_blk {
 	struct virtio_device device;
 	struct disk *disk;   /* not owned */
 	unsigned int number; /* for errors and the serial text */
+	char serial[21];     /* the owner's, up to 20 bytes; "": one by number */
 	bool waits;	   /* nobody calls virtio_blk_poll: a notification waits for its requests */
 	bool inserted;	   /* a clone's driver has a new capacity to be told of */
 	uint8_t writeback; /* 5.2.5: the driver's choice, if it has one */

@@ -218,7 +218,10 @@ static int give_id(const struct virtio_blk *blk, struct blk_record *record,
 {
 	char id[VIRTIO_BLK_ID_BYTES + 1] = {0};
 
-	snprintf(id, sizeof(id), "forkvm-disk%u", blk->number);
+	if (blk->serial[0])
+		snprintf(id, sizeof(id), "%s", blk->serial);
+	else
+		snprintf(id, sizeof(id), "forkvm-disk%u", blk->number);
 	record->data = give_bytes(data, id, VIRTIO_BLK_ID_BYTES);
 	return VIRTIO_BLK_S_OK;
 }
