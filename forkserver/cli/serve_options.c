@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "forkserver/cli/cli.h"
+#include "forkserver/cli/disk_options.h"
 #include "forkserver/cli/parse.h"
 #include "vmm/base/util.h"
 
@@ -39,6 +40,10 @@ enum {
 	OPT_BOOT_TIMEOUT,
 	OPT_FREEZE_AFTER,
 	OPT_DEVICE,
+	OPT_DISK,
+	OPT_OVERLAY,
+	OPT_OVERLAY_LIMIT,
+	OPT_NO_IO_URING,
 	OPT_ALLOW_UID,
 	OPT_MAX_CONNECTIONS,
 	OPT_NO_ANCHOR,
@@ -74,6 +79,10 @@ const struct option serve_option_table[] = {
 	{"boot-timeout", required_argument, NULL, OPT_BOOT_TIMEOUT},
 	{"freeze-after", required_argument, NULL, OPT_FREEZE_AFTER},
 	{"device", required_argument, NULL, OPT_DEVICE},
+	{"disk", required_argument, NULL, OPT_DISK},
+	{"overlay", required_argument, NULL, OPT_OVERLAY},
+	{"overlay-limit", required_argument, NULL, OPT_OVERLAY_LIMIT},
+	{"no-io-uring", no_argument, NULL, OPT_NO_IO_URING},
 	{"allow-uid", required_argument, NULL, OPT_ALLOW_UID},
 	{"max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS},
 	{"no-anchor", no_argument, NULL, OPT_NO_ANCHOR},
@@ -254,6 +263,23 @@ static int set_template(struct serve_options *options, int option, const char *v
 	}
 }
 
+static int set_disks(struct serve_disks *disks, int option, const char *value, struct error *error)
+{
+	switch (option) {
+	case OPT_DISK:
+		return disk_options_add(disks, value, error);
+	case OPT_OVERLAY:
+		return disk_options_set_overlay(disks, value, error);
+	case OPT_OVERLAY_LIMIT:
+		return disk_options_set_limit(disks, value, error);
+	case OPT_NO_IO_URING:
+		disks->no_io_uring = true;
+		return 0;
+	default:
+		return -ENOENT;
+	}
+}
+
 static int add_allowed_uid(struct serve_options *options, const char *value, struct error *error)
 {
 	uint64_t uid;
@@ -354,6 +380,8 @@ int serve_options_set(struct serve_command *command, int option, const char *val
 	if (rc == -ENOENT)
 		rc = set_template(&command->options, option, value, error);
 	if (rc == -ENOENT)
+		rc = set_disks(&command->options.disks, option, value, error);
+	if (rc == -ENOENT)
 		rc = set_service(command, option, value, error);
 	if (rc == -ENOENT)
 		rc = set_clones(&command->options, option, value, error);
@@ -377,6 +405,13 @@ int serve_options_finish(struct serve_command *command, struct error *error)
 	}
 	if (was_given(command, OPT_RNG) && was_given(command, OPT_NO_RNG))
 		return error_set(error, EINVAL, "give --rng or --no-rng, not both");
+	if (!options->disks.count &&
+	    (was_given(command, OPT_OVERLAY) || was_given(command, OPT_OVERLAY_LIMIT)))
+		return error_set(error, EINVAL,
+				 "--overlay and --overlay-limit are for disks, and no --disk is "
+				 "given");
+	if (disk_options_finish(&options->disks, error) < 0)
+		return -error->code;
 	/* Linux has a driver for it and waits for randomness early; a stub would not look at it. */
 	if (is_linux && !was_given(command, OPT_NO_RNG))
 		options->machine.rng = true;

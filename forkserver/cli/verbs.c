@@ -38,6 +38,13 @@ const struct verb cli_verbs[] = {
 	 "  --freeze-after TIME  freeze it then, wherever it is (default 0: where it says so)\n"
 	 "  --device PATH        the KVM device (default /dev/kvm)\n"
 	 "\n"
+	 "Its disks:\n"
+	 "  --disk FILE[,ro][,format=raw|qcow2][,durable][,direct=on|off][,serial=TEXT]\n"
+	 "                       a disk; up to 4 times. none: an empty slot, for a clone's file\n"
+	 "  --overlay WHERE      where writes go: memory (default), or a folder\n"
+	 "  --overlay-limit SIZE what a clone may write (default: as much as it likes)\n"
+	 "  --no-io-uring        do without io_uring\n"
+	 "\n"
 	 "The service:\n"
 	 "  --name NAME          socket at $XDG_RUNTIME_DIR/forkvm-NAME.sock, or in /run\n"
 	 "  --socket PATH        socket at PATH\n"
@@ -62,6 +69,9 @@ const struct verb cli_verbs[] = {
 	 "  --request-file FILE  the same from a file (-: standard input), at most 64 KiB\n"
 	 "  --timeout TIME       end a clone after this time: 5 (s), 250ms, 10m\n"
 	 "  --detach             do not wait; clones live on\n"
+	 "  --disk N=FILE[,ro|,rw]\n"
+	 "                       a file for the empty disk slot N, copied on write; ro: not to be\n"
+	 "                       written; rw: writes go to the file\n"
 	 "  --console            copy the guests' consoles to standard error\n"
 	 "  --console-file FILE  append them to a file; -: this terminal is the console of one\n"
 	 "                       clone, input too, until it ends or Ctrl-] is "
@@ -73,6 +83,18 @@ const struct verb cli_verbs[] = {
 	{"kill", cmd_kill, "end clones",
 	 "usage: forkvm kill [option...] ID...\n"
 	 "       forkvm kill [option...] --all\n\n" TARGET_USAGE},
+	{"disk", cmd_disk, "write a disk to a file: a clone's, or what a durable one left",
+	 "usage: forkvm disk export [option...] ID[:DISK] FILE\n"
+	 "       forkvm disk commit [option...] OVERLAY FILE\n"
+	 "       forkvm disk info [option...] FILE\n"
+	 "\n"
+	 "  export               what a live clone has on its disk (default: disk 0), as a raw\n"
+	 "                       image; the clone stands still meanwhile\n"
+	 "  commit               the same of an overlay that a durable disk has left\n"
+	 "  info                 what a file is\n"
+	 "\n"
+	 "  --timeout TIME       the clone stands still for this time at most (default "
+	 "60s)\n" TARGET_USAGE},
 	{"freeze", cmd_freeze, "freeze a template that is still booting, wherever it is",
 	 "usage: forkvm freeze [option...]\n"
 	 "\n"

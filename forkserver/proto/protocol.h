@@ -19,6 +19,9 @@
 /* Descriptors one message may carry, and that one connection may have waiting unclaimed. */
 #define FORKVM_PROTOCOL_MAX_DESCRIPTORS 64
 
+/* Disks that one guest can have. */
+#define FORKVM_PROTOCOL_MAX_DISKS	4
+
 /* Clones in one reply to "list". */
 #define FORKVM_PROTOCOL_LIST_PAGE	500
 

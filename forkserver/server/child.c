@@ -22,6 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "forkserver/server/child_disks.h"
+#include "forkserver/server/disks.h"
+#include "forkserver/server/gate.h"
 #include "forkserver/server/launch.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/sandbox.h"
@@ -186,7 +189,7 @@ static void take_signals(const struct launch *launch)
 static void take_descriptors(struct child *child)
 {
 	const struct launch *launch = child->launch;
-	int next = FD_CLONE_OWN;
+	int next = fd_behind_disks(launch->disks ? launch->disks->count : 0);
 
 	/*
 	 * First of all, and without it nothing may be closed: the table is still the server's. What
@@ -201,6 +204,8 @@ static void take_descriptors(struct child *child)
 		child->answer_fd = dup3(launch->answer_fd, next++, O_CLOEXEC);
 	if (launch->console_fd >= 0)
 		child->console_fd = dup3(launch->console_fd, next++, O_CLOEXEC);
+	if (launch->disks)
+		child_disks_take(launch);
 	/* Not its own: the listening socket, other clients' descriptors, the lock, the RAM's. */
 	syscall(SYS_close_range, next, ~0u, 0);
 }
@@ -280,6 +285,13 @@ static void run(struct child *child)
 	}
 }
 
+static int leave_nursery(struct error *error)
+{
+	int rc = nursery_leave();
+
+	return rc < 0 ? error_set_errno(error, -rc, "cannot leave the nursery") : 0;
+}
+
 /* Thaw, lock down, run. */
 static void live(struct child *child)
 {
@@ -292,15 +304,19 @@ static void live(struct child *child)
 	if (launch->learns)
 		machine_learn_working_set(machine);
 	rc = take_identity(launch, &identity, &report->error);
+	if (rc == 0 && launch->disks)
+		rc = child_disks_make(launch, &report->error);
 	if (rc == 0)
 		rc = machine_thaw(machine, &identity, launch->request, launch->request_len,
 				  &report->stages, &report->error);
 	explicit_bzero(&identity, sizeof(identity));
 	/*
-	 * Most was locked down by the fork itself: a clone has no gate. What is left are the
-	 * threads of a guest that has several (vCPUs, devices): now they exist, no more may be
-	 * made.
+	 * Most was locked down by the fork itself: a clone has no gate. What is left are disks,
+	 * for which nothing more may be made now, and the threads of a guest that has several
+	 * (vCPUs, devices): now they exist, and no more may be made.
 	 */
+	if (rc == 0 && launch->disks)
+		rc = leave_nursery(&report->error);
 	if (rc == 0 && machine_extra_threads(machine))
 		rc = sandbox_seal_threads(&report->error);
 	if (rc == 0) {
@@ -308,6 +324,27 @@ static void live(struct child *child)
 		return;
 	}
 	report->end = rc == -ENOMEM ? FORKVM_END_OUT_OF_MEMORY : FORKVM_END_HOST_ERROR;
+}
+
+/* Apart, so that a clone without disks needs no stack for it. */
+static __attribute__((noinline)) void send_report_of_disks(struct child *child)
+{
+	struct report_packet packet;
+	uint32_t count = child_disks_count(child->launch, &packet);
+
+	packet.report = child->report;
+	packet.report.disks = count;
+	(void)send_packet(FD_REPORT, &packet,
+			  sizeof(packet.report) + count * sizeof(packet.disks[0]));
+}
+
+/* A server that is gone cannot be told. The kernel tells the living one who sent it. */
+static void send_report(struct child *child)
+{
+	if (child->launch->disks)
+		send_report_of_disks(child);
+	else
+		(void)send_packet(FD_REPORT, &child->report, sizeof(child->report));
 }
 
 _Noreturn void child_run(const void *argument)
@@ -328,8 +365,7 @@ _Noreturn void child_run(const void *argument)
 	take_signals(launch);
 	live(&child);
 	child.report.ended_ns = now_ns();
-	/* A server that is gone cannot be told. The kernel tells the living one who sent it. */
-	(void)send_packet(FD_REPORT, &child.report, sizeof(child.report));
+	send_report(&child);
 	/* At once, threads and all, and past anything that a library would do at an exit. */
 	for (;;)
 		syscall(SYS_exit_group, 0);

@@ -18,6 +18,9 @@
 struct server;
 struct conn;
 
+/* Descriptors that a client may give for one clone: answer, console, disks. */
+#define CLONE_GIVEN_MAX (2 + MACHINE_DISKS_MAX)
+
 struct clone {
 	struct watch watch;
 	struct list link;	/* of clones.live, by id; or of clones.unused */
@@ -28,8 +31,13 @@ struct clone {
 	uint64_t id;
 	uint32_t place; /* its index; constant */
 	pid_t pid;
-	int pidfd;	   /* owned; clones made later do not get a copy */
-	int loaned_fds[2]; /* its answer and console, owned until the child has its own table */
+	int pidfd; /* owned; clones made later do not get a copy */
+	/* answer, console, disks; owned until the child has its own table */
+	int loaned_fds[CLONE_GIVEN_MAX];
+	unsigned int given_disks;    /* bit: that slot was filled for it                */
+	unsigned int written_disks;  /* bit: by a file that it writes to                */
+	unsigned int overlaid_disks; /* bit: that disk has an overlay of the clone's    */
+	unsigned int holders;	     /* connections that have it stopped (export.h)     */
 	bool detached;
 	bool session;
 	bool learns;	 /* it is to tell its working set, and has not */

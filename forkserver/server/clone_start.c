@@ -30,12 +30,15 @@
 struct gift {
 	int answer_fd;
 	int console_fd;
+	int disk_fds[MACHINE_DISKS_MAX]; /* by slot */
 };
 
 static void gift_close(struct gift *gift)
 {
 	fd_close(&gift->answer_fd);
 	fd_close(&gift->console_fd);
+	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
+		fd_close(&gift->disk_fds[i]);
 }
 
 static int get_int_option(int fd, int option)
@@ -51,11 +54,20 @@ static int get_int_option(int fd, int option)
 static int take_gift(struct conn *conn, const struct request *request, struct gift *gift,
 		     struct error *error)
 {
+	bool missing = false;
+
 	if (request->answer)
 		gift->answer_fd = conn_take_fd(conn);
 	if (request->console)
 		gift->console_fd = conn_take_fd(conn);
-	if ((request->answer && gift->answer_fd < 0) || (request->console && gift->console_fd < 0))
+	for (unsigned int i = 0; i < request->disk_count; i++) {
+		int *fd = &gift->disk_fds[request->disks[i].slot];
+
+		*fd = conn_take_fd(conn);
+		missing |= *fd < 0;
+	}
+	if (missing || (request->answer && gift->answer_fd < 0) ||
+	    (request->console && gift->console_fd < 0))
 		return error_set(error, EBADF,
 				 "the request announces descriptors that did not come: send them "
 				 "in one message with its line (SCM_RIGHTS)");
@@ -127,8 +139,17 @@ static void prepare_launch(const struct server *server, const struct clone *clon
 		.share_files = server->clones.can_loan && gift->answer_fd < FD_HIGH &&
 			       gift->console_fd < FD_HIGH,
 		.keep = server->options->keep_clones,
+		.disks = server->disks.plan,
 		.learns = clone->learns,
 	};
+	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
+		ret->given[i].fd = gift->disk_fds[i];
+	for (unsigned int i = 0; i < request->disk_count; i++) {
+		const struct request_disk *disk = &request->disks[i];
+
+		ret->given[disk->slot].mode = server_disks_given_mode(disk->mode);
+		ret->share_files &= gift->disk_fds[disk->slot] < FD_HIGH;
+	}
 }
 
 static pid_t fork_clone(const struct server *server, const struct launch *launch,
@@ -179,6 +200,28 @@ static int adopt_pidfd(struct server *server, struct clone *clone, int pidfd)
 	return watch_add(server->epoll_fd, pidfd, &clone->watch, EPOLLIN);
 }
 
+static void note_disks(const struct server *server, struct clone *clone,
+		       const struct request *request)
+{
+	const struct disk_plan *plan = server->disks.plan;
+
+	clone->given_disks = 0;
+	clone->written_disks = 0;
+	clone->overlaid_disks = 0;
+	for (unsigned int i = 0; plan && i < plan->count; i++)
+		clone->overlaid_disks |= (unsigned int)plan->slots[i].has_overlay << i;
+	for (unsigned int i = 0; i < request->disk_count; i++) {
+		const struct request_disk *disk = &request->disks[i];
+		unsigned int bit = 1u << disk->slot;
+
+		clone->given_disks |= bit;
+		if (disk->mode == REQUEST_DISK_WRITE)
+			clone->written_disks |= bit;
+		if (disk->mode == REQUEST_DISK_OVERLAY)
+			clone->overlaid_disks |= bit;
+	}
+}
+
 static void enter_record(struct server *server, struct conn *conn, struct clone *clone,
 			 const struct request *request)
 {
@@ -191,6 +234,8 @@ static void enter_record(struct server *server, struct conn *conn, struct clone 
 	clone->was_killed = false;
 	clone->has_report = false;
 	clone->unwatched = false;
+	clone->holders = 0;
+	note_disks(server, clone, request);
 	clone->received_ns = server->now_ns;
 	memcpy(clone->tag, request->tag, sizeof(clone->tag));
 	list_append(&clones->live, &clone->link);
@@ -222,12 +267,14 @@ static void hand_over(struct server *server, struct clone *clone, struct gift *g
 {
 	clone->loaned_fds[0] = fd_steal(&gift->answer_fd);
 	clone->loaned_fds[1] = fd_steal(&gift->console_fd);
+	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
+		clone->loaned_fds[2 + i] = fd_steal(&gift->disk_fds[i]);
 	if (share_files) {
 		list_append(&server->clones.on_loan, &clone->loan_link);
 		return;
 	}
-	fd_close(&clone->loaned_fds[0]);
-	fd_close(&clone->loaned_fds[1]);
+	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
+		fd_close(&clone->loaned_fds[i]);
 }
 
 static int cannot_fork(int code, struct error *error)
@@ -301,11 +348,15 @@ static int start(struct server *server, struct conn *conn, const struct request 
 int clone_start(struct server *server, struct conn *conn, const struct request *request,
 		struct error *error)
 {
-	struct gift gift = {-1, -1};
+	struct gift gift = {-1, -1, {-1, -1, -1, -1}};
 	int rc = take_gift(conn, request, &gift, error);
 
+	static_assert(MACHINE_DISKS_MAX == 4, "as many as there are initial values above");
 	if (rc == 0)
 		rc = check_limits(server, request, error);
+	for (unsigned int i = 0; rc == 0 && i < request->disk_count; i++)
+		rc = server_disks_check_given(server, &request->disks[i],
+					      gift.disk_fds[request->disks[i].slot], error);
 	if (rc == 0)
 		rc = start(server, conn, request, &gift, error);
 	gift_close(&gift);

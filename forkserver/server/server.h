@@ -16,6 +16,7 @@
 #include "forkserver/server/boot.h"
 #include "forkserver/server/clone.h"
 #include "forkserver/server/conn.h"
+#include "forkserver/server/disks.h"
 #include "forkserver/server/learning.h"
 #include "forkserver/server/listener.h"
 #include "forkserver/server/metrics.h"
@@ -45,6 +46,7 @@ struct server {
 	struct listener listener;
 
 	struct template template; /* while it runs */
+	struct server_disks disks;
 	struct boot boot;
 	struct anchor anchor;
 	struct clones clones;

@@ -15,6 +15,7 @@
 
 #include "forkserver/proto/fdpass.h"
 #include "forkserver/server/clone.h"
+#include "forkserver/server/export.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/procfs.h"
 #include "forkserver/server/server.h"
@@ -40,20 +41,27 @@ static struct clone *find_by_pid(struct clones *clones, pid_t pid)
 	return NULL;
 }
 
-static bool report_is_sound(const struct report *report, size_t len, const struct clone *clone)
+static bool report_is_sound(const struct server *server, const struct report *report, size_t len,
+			    const struct clone *clone)
 {
-	return len == sizeof(*report) && report->magic == REPORT_MAGIC &&
+	const size_t disks_len = server->options->disks.count * sizeof(struct disk_stats);
+
+	return len >= sizeof(*report) && report->magic == REPORT_MAGIC &&
+	       len == sizeof(*report) + (report->disks ? disks_len : 0) &&
+	       (!report->disks || report->disks == server->options->disks.count) &&
 	       report->clone_id == clone->id && report->end < FORKVM_END_COUNT_ &&
 	       report->end != FORKVM_END_TIMEOUT && !clone->has_report;
 }
 
-static void take_report(struct server *server, pid_t pid, const struct report *report, size_t len)
+static void take_report(struct server *server, pid_t pid, const struct report_packet *packet,
+			size_t len)
 {
+	const struct report *report = &packet->report;
 	struct clones *clones = &server->clones;
 	struct clone *clone = NULL;
 
 	/* The place is a hint that saves a search; the kernel's pid decides. */
-	if (len == sizeof(*report) && report->place < clones->used)
+	if (len >= sizeof(*report) && report->place < clones->used)
 		clone = &clones->records[report->place];
 	if (!clone || clone->pid != pid || clone->pidfd < 0)
 		clone = find_by_pid(clones, pid);
@@ -61,7 +69,7 @@ static void take_report(struct server *server, pid_t pid, const struct report *r
 		log_warning("process %d, which is no clone, sent a report", pid);
 		return;
 	}
-	if (!report_is_sound(report, len, clone)) {
+	if (!report_is_sound(server, report, len, clone)) {
 		log_error("clone %lu (process %d) sent %s: it is killed", clone->id, pid,
 			  clone->has_report ? "a second report" : "a report that is none");
 		clone->has_report = false;
@@ -71,6 +79,8 @@ static void take_report(struct server *server, pid_t pid, const struct report *r
 	clone->has_report = !clone->was_killed || clone->kill_end != FORKVM_END_HOST_ERROR;
 	clone->report = *report;
 	clone->report.error.text[ERROR_TEXT_SIZE - 1] = '\0';
+	if (report->disks)
+		server_disks_count(&server->disks, packet->disks, report->disks);
 }
 
 /* The pid of the sender, of which the kernel vouches; 0 when it did not say. */
@@ -257,8 +267,8 @@ static void free_record(struct server *server, struct clone *clone)
 	else
 		clones->unwatched_count--;
 	fd_close(&clone->pidfd);
-	fd_close(&clone->loaned_fds[0]);
-	fd_close(&clone->loaned_fds[1]);
+	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
+		fd_close(&clone->loaned_fds[i]);
 	list_remove(&clone->loan_link);
 	list_remove(&clone->owner_link);
 	list_remove(&clone->link);
@@ -282,6 +292,7 @@ void clone_on_exit(struct server *server, struct clone *clone)
 	if (verdict.end == FORKVM_END_HOST_ERROR)
 		log_warning("clone %lu (process %d) failed: %s", clone->id, clone->pid,
 			    verdict.text);
+	export_on_clone_end(server, clone);
 	if (clone->owner)
 		send_ended(server, clone, &verdict);
 	free_record(server, clone);

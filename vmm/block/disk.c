@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "vmm/base/cleanup.h"
@@ -213,6 +214,8 @@ int disk_start(struct disk *disk, struct error *error)
 		return error_set_errno(error, errno, "disk: memory for requests");
 	disk->arena = arena;
 	disk->stats = (struct disk_stats){0};
+	memset(disk->trouble, 0, sizeof(disk->trouble));
+	memset(disk->told, 0, sizeof(disk->told));
 	if (!wants_ring(disk))
 		return 0;
 	rc = ring_open(&disk->ring, disk->depth);
@@ -249,6 +252,8 @@ int disk_freeze(struct disk *disk, struct error *error)
 	int rc = 0;
 
 	assert(disk->in_flight == 0);
+	/* What is left is done without it: it would give this thread a worker, for good. */
+	ring_close(&disk->ring);
 	if (disk->mode == DISK_WRITE_THROUGH && disk->size > 0)
 		return error_set(error, EINVAL,
 				 "disk: written through, which only a single VM's disk can be");

@@ -10,10 +10,8 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 
+#include "vmm/base/call.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 #include "vmm/block/iov.h"
@@ -27,7 +25,7 @@ static int reopen(int fd, int flags)
 	char name[48];
 
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-	fd = open(name, flags | O_CLOEXEC);
+	fd = call_open(name, flags | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -67,7 +65,7 @@ static bool is_in_memory(int fd)
 {
 	struct statfs fs;
 
-	return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+	return call_fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
 /* What O_DIRECT asks for. False: the kernel says that it does not go at all. */
@@ -77,7 +75,7 @@ static bool find_alignment(struct block_file *file)
 #ifdef STATX_DIOALIGN
 	struct statx stx;
 
-	if (statx(file->direct_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+	if (call_statx(file->direct_fd, STATX_DIOALIGN, &stx) == 0 &&
 	    stx.stx_mask & STATX_DIOALIGN) {
 		file->memory_align = stx.stx_dio_mem_align;
 		file->offset_align = stx.stx_dio_offset_align;
@@ -115,7 +113,7 @@ int block_file_open(struct block_file *file, int fd, const char *what, bool may_
 
 	*file = BLOCK_FILE_NONE;
 	file->fd = fd;
-	if (flags < 0 || fstat(fd, &st) < 0)
+	if (flags < 0 || call_fstat(fd, &st) < 0)
 		rc = error_set_errno(error, errno, "disk: look at the %s", what);
 	else
 		rc = check_type(st.st_mode, what, may_be_device, error);
@@ -173,11 +171,11 @@ int block_file_size(const struct block_file *file, uint64_t *ret, struct error *
 	uint64_t bytes = 0;
 	struct stat st;
 
-	if (fstat(file->fd, &st) < 0)
+	if (call_fstat(file->fd, &st) < 0)
 		return error_set_errno(error, errno, "disk: size of the image");
 	if (!S_ISBLK(st.st_mode))
 		bytes = (uint64_t)st.st_size;
-	else if (ioctl(file->fd, BLKGETSIZE64, &bytes) < 0)
+	else if (call_ioctl(file->fd, BLKGETSIZE64, &bytes) < 0)
 		return error_set_errno(error, errno, "disk: size of the block device");
 	*ret = bytes;
 	return 0;

@@ -9,9 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 
+#include "vmm/base/call.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/block/overlay.h"
 
@@ -21,7 +20,7 @@
 
 static int make_memfd(const char *name, struct error *error)
 {
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = call_memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return error_set_errno(error, errno, "disk: memory for an overlay");
@@ -33,12 +32,12 @@ static int set_size(int fd, uint64_t size, struct error *error)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0)
+	if (call_fstat(fd, &st) < 0)
 		return error_set_errno(error, errno, "disk: look at the overlay");
 	if (st.st_size != 0)
 		return error_set(error, EINVAL,
 				 "disk: the overlay's file is not empty: give a new one");
-	if (ftruncate(fd, (off_t)size) < 0)
+	if (call_ftruncate(fd, (off_t)size) < 0)
 		return error_set_errno(error, errno, "disk: size of the overlay, %llu MiB",
 				       (unsigned long long)(size / MIB));
 	return 0;
@@ -66,7 +65,7 @@ static bool has_room_for_bitmaps(const struct block_file *file)
 {
 	struct statfs fs;
 
-	return file->in_memory && fstatfs(file->fd, &fs) == 0 && fs.f_blocks == 0;
+	return file->in_memory && call_fstatfs(file->fd, &fs) == 0 && fs.f_blocks == 0;
 }
 
 static int make_bitmaps(struct overlay *overlay, const struct overlay_config *config, int *map_fd,
@@ -101,7 +100,7 @@ static int describe_lower(const struct overlay_config *config, struct overlay_he
 	header->above = config->above;
 	if (config->above == OVERLAY_ABOVE_NOTHING)
 		return 0;
-	if (fstat(config->lower->fd, &st) < 0)
+	if (call_fstat(config->lower->fd, &st) < 0)
 		return error_set_errno(error, errno, "disk: look at what is below the overlay");
 	header->lower_inode = st.st_ino;
 	header->lower_mtime_ns =

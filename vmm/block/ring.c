@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "vmm/base/call.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
@@ -38,7 +39,7 @@ static int set_up(uint32_t entries, struct io_uring_params *params)
 
 	for (size_t i = 0; i < ARRAY_SIZE(wanted) && fd < 0; i++) {
 		*params = (struct io_uring_params){.flags = wanted[i]};
-		fd = (int)syscall(SYS_io_uring_setup, entries, params);
+		fd = (int)base_call(SYS_io_uring_setup, entries, (uintptr_t)params, 0, 0, 0);
 		if (fd < 0 && errno != EINVAL)
 			break;
 	}
@@ -87,6 +88,13 @@ static void find_parts(struct ring *ring, const struct io_uring_params *params)
 		array[i] = i;
 }
 
+static long do_register(const struct ring *ring, uintptr_t opcode, const void *argument,
+			uintptr_t count)
+{
+	return base_call(SYS_io_uring_register, (uintptr_t)ring->fd, opcode, (uintptr_t)argument,
+			 count, 0);
+}
+
 static int restrict_and_enable(const struct ring *ring)
 {
 	struct io_uring_restriction allowed[ARRAY_SIZE(allowed_ops)];
@@ -96,9 +104,8 @@ static int restrict_and_enable(const struct ring *ring)
 		allowed[i].opcode = IORING_RESTRICTION_SQE_OP;
 		allowed[i].sqe_op = allowed_ops[i];
 	}
-	if (syscall(SYS_io_uring_register, ring->fd, IORING_REGISTER_RESTRICTIONS, allowed,
-		    ARRAY_SIZE(allowed)) < 0 ||
-	    syscall(SYS_io_uring_register, ring->fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
+	if (do_register(ring, IORING_REGISTER_RESTRICTIONS, allowed, ARRAY_SIZE(allowed)) < 0 ||
+	    do_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
 		return -errno;
 	return 0;
 }

@@ -57,6 +57,7 @@ struct machine_config {
 	/* Disk i is a virtio block device in slot 1 + i. machine_new takes their descriptors. */
 	struct disk_config disks[MACHINE_DISKS_MAX];
 	unsigned int disk_count;
+	const char *disk_serials[MACHINE_DISKS_MAX]; /* what a guest can ask for; NULL: by number */
 	/* Linux: text on the serial port that marks the template point; NULL for none; must live on
 	 */
 	const char *template_on;
