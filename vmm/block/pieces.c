@@ -122,7 +122,7 @@ static void finish_queued(struct disk *disk, struct piece *piece, int rc)
 	disk->pieces--;
 	if (is_change(piece))
 		disk->changes--;
-	if (piece->op == PIECE_PUNCH)
+	if (piece->alone)
 		disk->alone = false;
 	finish(disk, piece, rc);
 	put_piece(disk, piece);
@@ -225,7 +225,7 @@ static bool queue(struct disk *disk, const struct piece *what)
 	disk->pieces++;
 	if (is_change(piece))
 		disk->changes++;
-	if (piece->op == PIECE_PUNCH)
+	if (piece->alone)
 		disk->alone = true;
 	return true;
 }
