@@ -392,10 +392,39 @@ def serial_seeds():
     }
 
 
+def overlay(blocks=8, flags=1, magic=0x3159414c52564b, block=4096, size=8 * 4096, above=1,
+            lower=(0, 0, 0), origin=b"", bitmap=b"\x0a"):
+    """For tests/fuzz/overlay.c: blocks of data, what to put in order, a header, a bitmap."""
+    return struct.pack("<BB7Q", blocks - 1, flags, magic, block, size, above, *lower) + \
+        origin.ljust(64, b"\0") + bitmap
+
+
+def overlay_seeds():
+    return {
+        "good": overlay(),
+        "odd-size": overlay(size=8 * 4096 - 512),
+        "on-nothing": overlay(flags=0, above=0),
+        "stale": overlay(flags=0, origin=b"/etc/hostname"),
+        "on-itself": overlay(flags=2, above=2),
+        "size-wraps": overlay(size=2**64 - 512),
+        "size-of-another": overlay(size=4096),
+        "other-magic": overlay(magic=1),
+        "other-block": overlay(block=512),
+        "above-what": overlay(above=3),
+        "relative-origin": overlay(flags=0, origin=b"../fd/0"),
+        "empty": b"",
+    }
+
+
 def main():
+<<<<<<< HEAD
+    seeds = {"bzimage": bzimage_seeds(), "doorbells": doorbell_seeds(), "elf": elf_seeds(),
+             "overlay": overlay_seeds(), "request": request_seeds(), "serial": serial_seeds(),
+=======
     seeds = {"blk": blk_seeds(), "bzimage": bzimage_seeds(), "doorbells": doorbell_seeds(),
              "elf": elf_seeds(),
              "request": request_seeds(), "serial": serial_seeds(),
+>>>>>>> blk
              "virtqueue": virtqueue_seeds(), "vmlinux": vmlinux_seeds()}
     for target, inputs in seeds.items():
         folder = os.path.join(HERE, target)
