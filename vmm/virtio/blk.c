@@ -131,10 +131,13 @@ static void reap(struct virtio_blk *blk)
 
 static void flush(struct virtio_blk *blk)
 {
+	const struct virtio_stats *stats = &blk->device.stats;
+
 	for (uint32_t i = 0; i < blk->device.queue_count; i++)
 		if (blk->dirty & 1u << i)
 			virtio_device_flush(&blk->device, i);
 	blk->dirty = 0;
+	disk_count_doorbells(blk->disk, stats->notifications, stats->interrupts);
 }
 
 /*
