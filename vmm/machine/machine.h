@@ -186,7 +186,8 @@ void machine_get_info(const struct machine *machine, struct machine_info *ret);
 
 /*
  * In the child: make a new VM around the inherited RAM, restore the state, deliver identity and the
- * first request (at most the capacity the guest gave: -EMSGSIZE). Secondary vCPUs' threads are
+ * first request (at most the capacity the guest gave: -EMSGSIZE). NULL: there is none yet, the
+ * first call of the sink's park brings it; an empty one is not NULL. Secondary vCPUs' threads are
  * created here and wait. *stages is filled as the clone goes, by machine_run too, and must live on.
  * No file is opened by name.
  */
