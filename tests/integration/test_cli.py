@@ -304,11 +304,16 @@ class Cli(harness.TestCase):
     def test_inspect_a_clone(self):
         with Server("spin") as server:
             server.cli("clone", "--detach", "--timeout", "1h")
-            told = json.loads(server.cli("inspect", 1, "--json").stdout)
+
+            def inspect():
+                return json.loads(server.cli("inspect", 1, "--json").stdout)
+
+            # One that has just been forked has nothing to itself yet.
+            wait_until(lambda: inspect()["memory"]["private_kib"] > 0, "it has memory of its own")
+            told = inspect()
             self.assertEqual(told["id"], 1)
             self.assertTrue(is_alive(told["pid"]))
             self.assertGreater(told["time_left_ms"], 3000000)
-            self.assertGreater(told["memory"]["private_kib"], 0)
             self.expect(server.cli("inspect", 99), FAILED, b"", "no live clone 99")
             server.cli("kill", 1)
             server.wait_quiet()

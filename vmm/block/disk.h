@@ -3,21 +3,21 @@
  * A disk: what a guest sees as one, whatever it is made of.
  *
  * Layers. The lowest is the image, which nothing here ever writes (but in DISK_WRITE_THROUGH).
- * Above it lie overlays of the same offsets (overlay.h): the template's own, and a clone's on top of
- * that. Each block of DISK_BLOCK bytes is read from the highest layer that holds it; writes go to the
- * top. What lies behind the end of the image reads as zeros.
+ * Above it lie overlays of the same offsets (overlay.h): the template's own, and a clone's on top
+ *of that. Each block of DISK_BLOCK bytes is read from the highest layer that holds it; writes go to
+ *the top. What lies behind the end of the image reads as zeros.
  *
  *	template	disk_open  disk_start  (guest runs)  disk_drain  disk_freeze
  *	clone		disk_clone (or disk_insert)  disk_start  (guest runs)  disk_stop
  *
- * Requests. Any number of disk_submit, then one disk_kick, which gives the kernel all of them by one
- * io_uring_enter(2); disk_reap brings back what is done. Where io_uring cannot be had, disk_kick
+ * Requests. Any number of disk_submit, then one disk_kick, which gives the kernel all of them by
+ *one io_uring_enter(2); disk_reap brings back what is done. Where io_uring cannot be had, disk_kick
  * does the work itself. Guest memory is named in requests only: none of it is registered, and when
  * disk_drain returns none of it is in use.
  *
- * Forks. In a frozen disk there is no ring, no request, and no page that a clone would copy: bitmaps
- * are shared mappings that nobody writes any more. Descriptors: image and template's overlay are
- * inherited and kept; the ring and its own overlay each clone has to itself.
+ * Forks. In a frozen disk there is no ring, no request, and no page that a clone would copy:
+ *bitmaps are shared mappings that nobody writes any more. Descriptors: image and template's overlay
+ *are inherited and kept; the ring and its own overlay each clone has to itself.
  *
  * No locking: one caller at a time.
  */
@@ -49,7 +49,8 @@ enum disk_direct {
 
 /* One overlay's storage; both are owned by whoever the structure is given to. */
 struct disk_overlay {
-	int data_fd; /* empty, open for reading and writing: a file, or a memfd; -1: a memfd is made */
+	int data_fd; /* empty, open for reading and writing: a file, or a memfd; -1: a memfd is made
+		      */
 	uint64_t limit;	    /* bytes it may hold; 0: any number                           */
 	const char *origin; /* durable: text for the header that says what lies below; NULL: none */
 };
@@ -64,7 +65,13 @@ struct disk_config {
 	struct disk_overlay overlay; /* of the template; only for DISK_OVERLAY */
 };
 
-enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_DISCARD, DISK_WRITE_ZEROES };
+enum disk_op {
+	DISK_READ,
+	DISK_WRITE,
+	DISK_FLUSH,
+	DISK_DISCARD,
+	DISK_WRITE_ZEROES
+};
 
 /*
  * One request; the caller's, from disk_submit until disk_reap returns it, iovecs included.
@@ -76,7 +83,8 @@ struct disk_request {
 	uint64_t offset, length;
 	const struct iovec *iov;
 	uint32_t iov_count;
-	int result; /* when it is back: 0, -ENOSPC (the overlay's limit, or the host's), -EIO, -EROFS ... */
+	int result; /* when it is back: 0, -ENOSPC (the overlay's limit, or the host's), -EIO,
+		       -EROFS ... */
 	/* the disk's own */
 	struct disk_request *next;
 	uint32_t pending; /* pieces under way */
@@ -89,13 +97,13 @@ struct disk_request {
 struct disk_stats {
 	uint64_t requests[5], bytes[5]; /* by enum disk_op */
 	uint64_t errors;
-	uint64_t passes;    /* disk_kick with something to do              */
-	uint64_t pass_max;  /* requests of the largest                     */
-	uint64_t enters;    /* io_uring_enter(2)                           */
-	uint64_t submitted; /* submissions that went to the kernel in them */
+	uint64_t passes;	/* disk_kick with something to do              */
+	uint64_t pass_max;	/* requests of the largest                     */
+	uint64_t enters;	/* io_uring_enter(2)                           */
+	uint64_t submitted;	/* submissions that went to the kernel in them */
 	uint64_t reaps, reaped; /* disk_reap rounds that found something, and requests they found */
-	uint64_t depth_max; /* requests in flight at most                  */
-	uint64_t depth_sum; /* over passes, for the mean                   */
+	uint64_t depth_max;	/* requests in flight at most                  */
+	uint64_t depth_sum;	/* over passes, for the mean                   */
 	uint64_t latency_us[DISK_LATENCY_BUCKETS];
 	uint64_t overlay_bytes; /* blocks that the top overlay holds */
 };
@@ -130,7 +138,8 @@ int disk_event_fd(const struct disk *disk);
 void disk_submit(struct disk *disk, struct disk_request *request);
 void disk_kick(struct disk *disk);
 
-/* The next request that is done, or NULL. Makes no system call but where the kernel asks for one. */
+/* The next request that is done, or NULL. Makes no system call but where the kernel asks for one.
+ */
 struct disk_request *disk_reap(struct disk *disk);
 
 /* How many are submitted and not reaped. */

@@ -17,15 +17,15 @@ struct export_layer {
 };
 
 struct export_source {
-	uint64_t size; /* of the disk, bytes */
-	int image_fd;  /* -1: nothing but zeros below */
+	uint64_t size;				       /* of the disk, bytes */
+	int image_fd;				       /* -1: nothing but zeros below */
 	struct export_layer overlays[DISK_LAYERS_MAX]; /* the lowest first */
 	unsigned int overlay_count;
 };
 
 /*
- * Write all of the disk to out_fd, an empty regular file: blocks of zeros that no overlay holds stay
- * holes. progress (may be NULL) is called now and then with the bytes done. Does not sync.
+ * Write all of the disk to out_fd, an empty regular file: blocks of zeros that no overlay holds
+ * stay holes. progress (may be NULL) is called now and then with the bytes done. Does not sync.
  */
 int export_write(const struct export_source *source, int out_fd,
 		 void (*progress)(void *ctx, uint64_t done), void *ctx, struct error *error);

@@ -33,7 +33,8 @@ struct overlay_header {
 	uint64_t size;	/* of the disk, bytes */
 	/* of the file below, when this one was made: a changed one makes nonsense of an overlay */
 	uint64_t lower_size, lower_inode, lower_mtime_ns;
-	char origin[OVERLAY_ORIGIN_SIZE]; /* what lies below: a path, zero-terminated; may be empty */
+	char origin[OVERLAY_ORIGIN_SIZE]; /* what lies below: a path, zero-terminated; may be empty
+					   */
 };
 
 #endif

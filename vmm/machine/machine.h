@@ -42,6 +42,8 @@ enum machine_slots {
 	MACHINE_SLOTS_POPULATED, /* what the template populated; holes when first touched  */
 };
 
+#define MACHINE_DISKS_MAX 4u
+
 struct machine_config {
 	uint64_t ram_size;    /* bytes; a multiple of 4 KiB; MACHINE_RAM_MIN to MACHINE_RAM_MAX */
 	unsigned int vcpus;   /* 1 to MACHINE_VCPUS_MAX and what KVM allows                     */
