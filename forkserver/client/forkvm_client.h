@@ -33,6 +33,13 @@ struct forkvm_greeting {
 	bool booting;	    /* its template is not frozen: no clones yet                */
 };
 
+/* May a clone be one that the server made ahead? */
+enum forkvm_spare {
+	FORKVM_SPARE_ANY,   /* yes, if there is one                         */
+	FORKVM_SPARE_NEVER, /* no                                           */
+	FORKVM_SPARE_ONLY,  /* it must be: otherwise an ERROR event, EAGAIN */
+};
+
 /* A clone to be made. All zeros, with both descriptors -1, is the plainest there is. */
 struct forkvm_clone_spec {
 	uint64_t tag;	     /* yours; at most INT64_MAX; comes back in its events          */
@@ -48,6 +55,7 @@ struct forkvm_clone_spec {
 	bool detach;	     /* the clone outlives this connection; there is no ENDED event      */
 	bool progress;	     /* a STARTED event too; with detach there is one anyway             */
 	uint64_t timeout_ms; /* 0: the server's own limit */
+	enum forkvm_spare spare;
 };
 
 enum forkvm_event_type {

@@ -21,18 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "forkserver/server/launch.h"
+#include "forkserver/server/child.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/sandbox.h"
 #include "vmm/base/util.h"
-
-struct child {
-	const struct launch *launch;
-	int answer_fd;
-	int console_fd;
-	struct error client_error; /* what the client did that ends its clone; no code: nothing */
-	struct report report;
-};
 
 /* Wait until fd can be read or written, whatever its flags are. */
 static int wait_for(int fd, short events)
@@ -64,7 +56,7 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
-static int send_packet(int fd, const void *data, size_t len)
+int child_send_packet(int fd, const void *data, size_t len)
 {
 	for (;;) {
 		int rc = 0;
@@ -85,12 +77,17 @@ static int on_answer(void *ctx, const void *data, size_t len)
 	int rc = 0;
 
 	if (child->answer_fd >= 0)
-		rc = child->launch->session ? send_packet(child->answer_fd, data, len)
-					    : write_all(child->answer_fd, data, len);
+		rc = child->session ? child_send_packet(child->answer_fd, data, len)
+				    : write_all(child->answer_fd, data, len);
 	if (rc == -EPIPE || rc == -ECONNRESET)
 		error_set(&child->client_error, -rc, "its client closed the answer descriptor");
 	if (!child->report.answered_ns)
 		child->report.answered_ns = now_ns();
+	/*
+	 * Whoever waited for the answer was woken to this CPU, on the kernel's assumption that its
+	 * writer would rest now. Let it go first: nobody waits for what this clone does next.
+	 */
+	syscall(SYS_sched_yield);
 	return rc;
 }
 
@@ -99,6 +96,10 @@ static int on_park(void *ctx, void *buf, size_t capacity, size_t *ret_len)
 {
 	struct child *child = ctx;
 
+	if (child->is_spare)
+		return child_await_claim(child, buf, capacity, ret_len);
+	if (!child->session)
+		return 0;
 	for (;;) {
 		/* With MSG_TRUNC the kernel tells the packet's own length, kept or not. */
 		ssize_t len = syscall(SYS_recvfrom, child->answer_fd, buf, capacity, MSG_TRUNC,
@@ -175,9 +176,11 @@ static void take_descriptors(struct child *child)
 	 */
 	if (launch->share_files && syscall(SYS_close_range, FD_HIGH, ~0u, CLOSE_RANGE_UNSHARE) < 0)
 		_exit(1);
-	/* The client's descriptors are numbered above all of the server's fixed ones, or -1. */
+	/* These are numbered above all of the server's fixed ones, or -1. */
 	child->answer_fd = -1;
 	child->console_fd = -1;
+	if (launch->claim_fd >= 0)
+		dup3(launch->claim_fd, next++, O_CLOEXEC);
 	if (launch->answer_fd >= 0)
 		child->answer_fd = dup3(launch->answer_fd, next++, O_CLOEXEC);
 	if (launch->console_fd >= 0)
@@ -225,12 +228,12 @@ static enum forkvm_end end_of_machine(enum machine_end_reason reason)
  * A guest's serial port leads to its console descriptor: output, and input from what can be read as
  * well as written (a socket, a terminal; of a pipe a client gives one end).
  */
-static struct machine_serial serial_of(const struct child *child)
+void child_set_serial(struct child *child)
 {
 	int fd = child->console_fd;
 	int mode = fd < 0 ? -1 : fcntl(fd, F_GETFL);
 
-	return (struct machine_serial){
+	child->serial = (struct machine_serial){
 		.in_fd = mode >= 0 && (mode & O_ACCMODE) == O_RDWR ? fd : -1,
 		.out_fd = fd,
 	};
@@ -238,18 +241,18 @@ static struct machine_serial serial_of(const struct child *child)
 
 static void run(struct child *child)
 {
-	const struct machine_serial serial = serial_of(child);
 	struct machine_sink sink = {
 		.ctx = child,
 		.answer = on_answer,
-		.park = child->launch->session ? on_park : NULL,
-		.console = child->console_fd >= 0 ? on_console : NULL,
+		.park = on_park,
+		.console = on_console,
 		.complain = on_complaint,
-		.serial = &serial,
+		.serial = &child->serial,
 	};
 	struct report *report = &child->report;
 	struct machine_end end;
 
+	child_set_serial(child);
 	machine_run(child->launch->machine, &sink, &end);
 	report->end = (uint32_t)end_of_machine(end.reason);
 	report->status = end.status;
@@ -272,8 +275,8 @@ static void live(struct child *child)
 
 	rc = take_identity(launch, &identity, &report->error);
 	if (rc == 0)
-		rc = machine_thaw(machine, &identity, launch->request, launch->request_len,
-				  &report->stages, &report->error);
+		rc = machine_thaw(machine, &identity, child->is_spare ? NULL : launch->request,
+				  launch->request_len, &report->stages, &report->error);
 	explicit_bzero(&identity, sizeof(identity));
 	/*
 	 * Most was locked down by the fork itself: a clone has no gate. What is left are the
@@ -294,6 +297,8 @@ _Noreturn void child_run(const void *argument)
 	const struct launch *launch = argument;
 	struct child child = {
 		.launch = launch,
+		.session = launch->session,
+		.is_spare = launch->claim_fd >= 0,
 		.report =
 			{
 				.magic = REPORT_MAGIC,
@@ -308,7 +313,7 @@ _Noreturn void child_run(const void *argument)
 	live(&child);
 	child.report.ended_ns = now_ns();
 	/* A server that is gone cannot be told. The kernel tells the living one who sent it. */
-	(void)send_packet(FD_REPORT, &child.report, sizeof(child.report));
+	(void)child_send_packet(FD_REPORT, &child.report, sizeof(child.report));
 	/* At once, threads and all, and past anything that a library would do at an exit. */
 	for (;;)
 		syscall(SYS_exit_group, 0);

@@ -23,6 +23,8 @@
  *	3	/dev/kvm
  *	4	the reports' writing end
  *	5, 6	in a clone: answer and console, as far as it has them
+ *	5	in a spare: where its claim comes from; answer and console come with that, as 6 and
+ *7
  */
 #define FD_KVM	     3
 #define FD_REPORT    4
@@ -44,6 +46,7 @@ struct launch {
 	uint32_t place; /* of the server's record; opaque to the child */
 	int answer_fd;	/* the server's numbers, below FD_HIGH if share_files; -1: none */
 	int console_fd;
+	int claim_fd;	  /* of a spare, which has no request yet; -1: it is none      */
 	bool session;	  /* answer_fd is a packet socket that brings further requests */
 	bool share_files; /* the table of descriptors is still the server's            */
 	bool keep;	  /* live on when the server dies                              */
@@ -65,6 +68,7 @@ struct report {
 	uint32_t status; /* of FORKVM_END_DONE */
 	uint32_t reserved;
 	uint64_t child_ns;
+	uint64_t awake_ns; /* of a spare: it had its first request */
 	uint64_t answered_ns;
 	uint64_t ended_ns;
 	struct machine_stages stages;

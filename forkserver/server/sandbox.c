@@ -71,8 +71,9 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_rules *rules)
 	return 0;
 }
 
-/* A libseccomp filter that kills for what is not in the table. NULL: no memory. */
-static scmp_filter_ctx make_filter(const struct sandbox_rules *rules)
+/* A libseccomp filter that kills for what is in neither table. NULL: no memory. */
+static scmp_filter_ctx make_filter(const struct sandbox_rules *rules,
+				   const struct sandbox_rules *more)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 
@@ -81,15 +82,16 @@ static scmp_filter_ctx make_filter(const struct sandbox_rules *rules)
 	/* A clone's commonest call goes first: the programs are sequences of comparisons. */
 	if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0 ||
 	    seccomp_syscall_priority(filter, SCMP_SYS(ioctl), 255) < 0 ||
-	    add_rules(filter, rules) < 0) {
+	    add_rules(filter, rules) < 0 || (more && add_rules(filter, more) < 0)) {
 		seccomp_release(filter);
 		return NULL;
 	}
 	return filter;
 }
 
-/* Append what the table becomes, which decides everything. -errno. */
-static int append_table(struct program *program, const struct sandbox_rules *rules)
+/* Append what the table becomes, with another one if not NULL; it decides everything. -errno. */
+static int append_table(struct program *program, const struct sandbox_rules *rules,
+			const struct sandbox_rules *more)
 {
 	_cleanup_close_ int fd = memfd_create("seccomp", MFD_CLOEXEC);
 	size_t room = (BPF_MAXINSNS - program->len) * sizeof(program->code[0]);
@@ -99,7 +101,7 @@ static int append_table(struct program *program, const struct sandbox_rules *rul
 
 	if (fd < 0)
 		return -errno;
-	filter = make_filter(rules);
+	filter = make_filter(rules, more);
 	if (!filter)
 		return -ENOMEM;
 	rc = seccomp_export_bpf(filter, fd);
@@ -165,15 +167,15 @@ static int load(const struct sock_filter *code, size_t len, unsigned int flags)
 	return 0;
 }
 
-static int load_parts(struct program *program, struct program *elsewhere, bool threads)
+static int load_parts(struct program *program, struct program *elsewhere, bool threads, bool spares)
 {
-	int rc = append_table(program, &sandbox_clone_rules);
+	int rc = append_table(program, &sandbox_clone_rules, spares ? &sandbox_spare_rules : NULL);
 
 	if (rc < 0)
 		return rc;
 	open_end(program);
 	if (threads)
-		rc = append_table(elsewhere, &sandbox_thread_rules);
+		rc = append_table(elsewhere, &sandbox_thread_rules, NULL);
 	else
 		elsewhere->code[elsewhere->len++] =
 			(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
@@ -182,13 +184,13 @@ static int load_parts(struct program *program, struct program *elsewhere, bool t
 	rc = append_gate(program, elsewhere);
 	if (rc < 0)
 		return rc;
-	rc = append_table(program, &sandbox_server_rules);
+	rc = append_table(program, &sandbox_server_rules, NULL);
 	if (rc < 0)
 		return rc;
 	return load(program->code, program->len, 0);
 }
 
-static int load_filter(bool threads)
+static int load_filter(bool threads, bool spares)
 {
 	/* Not on the stack, whose pages every clone would inherit. */
 	struct program *parts = private_map(2 * sizeof(*parts));
@@ -196,7 +198,7 @@ static int load_filter(bool threads)
 
 	if (!parts)
 		return -ENOMEM;
-	rc = load_parts(&parts[0], &parts[1], threads);
+	rc = load_parts(&parts[0], &parts[1], threads, spares);
 	private_unmap(parts, 2 * sizeof(*parts));
 	return rc;
 }
@@ -209,7 +211,7 @@ static int drop_capabilities(void)
 	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
 
-int sandbox_enter(bool threads, struct error *error)
+int sandbox_enter(bool threads, bool spares, struct error *error)
 {
 	const struct rlimit no_core = {0, 0};
 	int rc;
@@ -224,7 +226,7 @@ int sandbox_enter(bool threads, struct error *error)
 	rc = drop_capabilities();
 	if (rc < 0)
 		return error_set_errno(error, -rc, "cannot drop capabilities");
-	rc = load_filter(threads);
+	rc = load_filter(threads, spares);
 	if (rc < 0)
 		return error_set_errno(error, -rc,
 				       "cannot load the system call filter (the kernel needs "
@@ -263,6 +265,6 @@ int sandbox_enter_idle(void)
 		return 0;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
-	rc = append_table(&program, &sandbox_idle_rules);
+	rc = append_table(&program, &sandbox_idle_rules, NULL);
 	return rc < 0 ? rc : load(program.code, program.len, 0);
 }

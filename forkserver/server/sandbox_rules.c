@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <linux/sockios.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
@@ -50,6 +52,7 @@ static const struct sandbox_rule clone_rules[] = {
 	{CALL(sendto), WHERE(4, ANY_BITS, 0), .reason = "answers, reports; to no address"},
 	{CALL(recvfrom), .reason = "a session's next request"},
 	{CALL(poll), .reason = "a client's descriptor that is not ready"},
+	{CALL(sched_yield), .reason = "lets its client go first"},
 	{CALL(close), .reason = "descriptors at hand"},
 	{CALL(close_range), .reason = "drops what is not a clone's own"},
 	{CALL(dup3), .reason = "puts a clone's own descriptors in place"},
@@ -84,6 +87,10 @@ static const struct sandbox_rule thread_rules[] = {
 	{CALL(seccomp), .reason = "sandbox_seal_threads; it can only take more away"},
 };
 
+static const struct sandbox_rule spare_rules[] = {
+	{CALL(recvmsg), .reason = "a spare's claim, which brings its client's descriptors"},
+};
+
 static const struct sandbox_rule server_rules[] = {
 	{CALL(clone3), .reason = "makes clones"},
 	{CALL(epoll_wait), .reason = "waits for all there is to do"},
@@ -91,6 +98,9 @@ static const struct sandbox_rule server_rules[] = {
 	{CALL(accept4), .reason = "clients"},
 	{CALL(recvmsg), .reason = "requests with descriptors; reports with their sender's pid"},
 	{CALL(getsockopt), .reason = "SO_PEERCRED of clients, SO_TYPE of their descriptors"},
+	{CALL(socketpair), .reason = "between it and a spare"},
+	{CALL(sendmsg), .reason = "claims a spare, with its client's descriptors"},
+	{CALL(ioctl), WHERE(1, INT_BITS, SIOCOUTQ), .reason = "has a spare taken its claim?"},
 	{CALL(fcntl), WHERE(1, INT_BITS, F_DUPFD_CLOEXEC), .reason = "moves descriptors up"},
 	{CALL(waitid), .reason = "how a clone ended"},
 	{CALL(pidfd_send_signal), WHERE(1, INT_BITS, SIGKILL), .reason = "ends a clone"},
@@ -111,5 +121,6 @@ static const struct sandbox_rule idle_rules[] = {
 
 const struct sandbox_rules sandbox_clone_rules = {clone_rules, ARRAY_SIZE(clone_rules)};
 const struct sandbox_rules sandbox_thread_rules = {thread_rules, ARRAY_SIZE(thread_rules)};
+const struct sandbox_rules sandbox_spare_rules = {spare_rules, ARRAY_SIZE(spare_rules)};
 const struct sandbox_rules sandbox_server_rules = {server_rules, ARRAY_SIZE(server_rules)};
 const struct sandbox_rules sandbox_idle_rules = {idle_rules, ARRAY_SIZE(idle_rules)};

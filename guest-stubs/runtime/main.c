@@ -179,6 +179,7 @@ static STUB_HOT_TEXT void wait_for_first_request(void)
 	*request = *request;
 	*response = *response;
 	(void)*(const volatile char *)(uintptr_t)stub_serve;
+	(void)*(const volatile char *)(uintptr_t)memcpy;
 	stub_doorbell(FORKVM_PORT_PARK, 0);
 }
 

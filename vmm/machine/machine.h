@@ -222,6 +222,12 @@ unsigned int machine_extra_threads(const struct machine *machine);
 void machine_run(struct machine *machine, const struct machine_sink *sink,
 		 struct machine_end *ret_end);
 
+/*
+ * From within a call of the sink's park: what sink->serial says is another end than before; connect
+ * the serial port with it. Nothing for a guest without one.
+ */
+void machine_connect_serial(struct machine *machine);
+
 /* "done", "shutdown", "guest-error", "out-of-memory", "host-error". */
 const char *machine_end_name(enum machine_end_reason reason);
 

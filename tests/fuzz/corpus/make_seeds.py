@@ -282,6 +282,7 @@ def request_seeds():
         "clone": b'{"op":"clone","tag":7,"answer":true,"request":"text","timeout_ms":1000}\n',
         "clone-b64": b'{"op":"clone","answer":true,"console":true,"session":true,'
                      b'"detach":false,"progress":true,"request_b64":"AAEC/w=="}\n',
+        "spare": b'{"op":"clone","spare":"only"}\n{"op":"clone","spare":"none"}\n',
         "clone-both": b'{"op":"clone","request":"a","request_b64":"YQ=="}\n',
         "clone-unknown": b'{"op":"clone","timeout":1}\n',
         "list": b'{"op":"list","after":500}\n',

@@ -9,7 +9,8 @@
 #include <sys/mman.h>
 
 static const struct sandbox_rules *const tables[] = {&sandbox_clone_rules, &sandbox_thread_rules,
-						     &sandbox_server_rules, &sandbox_idle_rules};
+						     &sandbox_spare_rules, &sandbox_server_rules,
+						     &sandbox_idle_rules};
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
