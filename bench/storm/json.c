@@ -7,8 +7,9 @@
 #include "bench/storm/storm.h"
 #include "forkvm_version.h"
 
-const char *const storm_stage_names[] = {"request", "fork",  "setup",	 "vm",	"memslots",
-					 "vcpus",   "state", "lockdown", "run", "answer"};
+const char *const storm_stage_names[] = {"request",  "fork",	 "setup", "vm",
+					 "populate", "memslots", "vcpus", "state",
+					 "lockdown", "run",	 "answer"};
 
 _Static_assert(sizeof(storm_stage_names) / sizeof(storm_stage_names[0]) == STORM_STAGES,
 	       "one name a stage");

@@ -194,7 +194,7 @@ char *plot_latency(struct storm_result *result)
 char *plot_stages(struct storm_result *result)
 {
 	static const char *const colours[STORM_STAGES] = {
-		"#9aa5b1", "#3b7dd8", "#c9b458", "#58a55c", "#8bc48a",
+		"#9aa5b1", "#3b7dd8", "#c9b458", "#58a55c", "#e0a8c0", "#8bc48a",
 		"#7b61b8", "#b39ddb", "#a1887f", "#d8663b", "#5f6b77"};
 	struct plot plot = {0};
 

@@ -69,6 +69,7 @@ enum storm_stage {
 	STORM_FORK,	/* to the child's first instruction                      */
 	STORM_SETUP,	/* to the start of the VM: the child's own housekeeping  */
 	STORM_VM,	/* KVM_CREATE_VM                                         */
+	STORM_POPULATE, /* the working set, copied beforehand                    */
 	STORM_MEMSLOTS, /* KVM_SET_USER_MEMORY_REGION                            */
 	STORM_VCPUS,	/* KVM_CREATE_VCPU                                       */
 	STORM_STATE,	/* registers, clocks, identity, request                  */

@@ -37,8 +37,8 @@ extern const struct verb cli_verbs[];
 /* The verb of that name, or NULL. */
 const struct verb *cli_find_verb(const char *name);
 
-verb_fn cmd_serve, cmd_clone, cmd_list, cmd_inspect, cmd_kill, cmd_freeze, cmd_stats, cmd_stop,
-	cmd_version, cmd_help;
+verb_fn cmd_serve, cmd_clone, cmd_list, cmd_inspect, cmd_kill, cmd_disk, cmd_freeze, cmd_stats,
+	cmd_stop, cmd_version, cmd_help;
 
 /* Options that each verb which talks to a server has. */
 struct cli_target {

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "forkserver/cli/clone_run.h"
+#include "forkserver/cli/disk_file.h"
+#include "forkserver/cli/disk_options.h"
 #include "forkserver/cli/parse.h"
 #include "vmm/base/cleanup.h"
 
@@ -20,6 +22,7 @@ enum {
 	OPT_CONSOLE,
 	OPT_CONSOLE_FILE,
 	OPT_SPARE,
+	OPT_DISK,
 };
 
 static const struct option clone_options[] = {
@@ -31,8 +34,15 @@ static const struct option clone_options[] = {
 	{"console", no_argument, NULL, OPT_CONSOLE},
 	{"console-file", required_argument, NULL, OPT_CONSOLE_FILE},
 	{"spare", required_argument, NULL, OPT_SPARE},
+	{"disk", required_argument, NULL, OPT_DISK},
 	CLI_TARGET_OPTIONS,
 	{0},
+};
+
+/* The files of --disk. */
+struct clone_disks {
+	struct disk_given given[FORKVM_PROTOCOL_MAX_DISKS];
+	unsigned int count;
 };
 
 static int too_long(struct error *error, const char *where)
@@ -86,8 +96,63 @@ static int set_spare(struct forkvm_clone_spec *spec, const char *text, struct er
 	return 0;
 }
 
+/* Note a disk; its file is opened later. */
+static int add_disk(struct clone_disks *disks, const char *value, struct error *error)
+{
+	int rc;
+
+	if (disks->count == FORKVM_PROTOCOL_MAX_DISKS)
+		return error_set(error, E2BIG, "--disk can be given %d times at most",
+				 FORKVM_PROTOCOL_MAX_DISKS);
+	rc = disk_options_parse_given(value, &disks->given[disks->count], error);
+	for (unsigned int i = 0; rc == 0 && i < disks->count; i++) {
+		if (disks->given[i].slot == disks->given[disks->count].slot)
+			return error_set(error, EINVAL, "two of --disk are for slot %u",
+					 disks->given[i].slot);
+	}
+	if (rc == 0)
+		disks->count++;
+	return rc;
+}
+
+/* Open their files, to be closed by the caller, on errors too. */
+static int open_disks(const struct clone_disks *disks, struct forkvm_clone_spec *spec,
+		      struct error *error)
+{
+	static const enum forkvm_disk_mode modes[] = {
+		[DISK_GIVEN_OVERLAY] = FORKVM_DISK_OVERLAY,
+		[DISK_GIVEN_READ_ONLY] = FORKVM_DISK_READ_ONLY,
+		[DISK_GIVEN_WRITE] = FORKVM_DISK_WRITE,
+	};
+
+	for (unsigned int i = 0; i < disks->count; i++) {
+		const struct disk_given *given = &disks->given[i];
+		int fd = disk_file_open(given->path, given->mode == DISK_GIVEN_WRITE, error);
+
+		if (fd < 0)
+			return fd;
+		spec->disks[spec->disk_count++] = (struct forkvm_clone_disk){
+			.slot = given->slot,
+			.fd = fd,
+			.mode = modes[given->mode],
+		};
+	}
+	return 0;
+}
+
+static int check_disks(const struct clone_disks *disks, uint64_t count, struct error *error)
+{
+	for (unsigned int i = 0; i < disks->count; i++) {
+		if (disks->given[i].mode == DISK_GIVEN_WRITE && count > 1)
+			return error_set(error, EINVAL,
+					 "a file that is written to (--disk N=FILE,rw) is for one "
+					 "clone: it cannot go with --count");
+	}
+	return 0;
+}
+
 static int set_option(struct clone_command *command, int option, const char *value,
-		      const char **file, struct error *error)
+		      const char **file, struct clone_disks *disks, struct error *error)
 {
 	switch (option) {
 	case OPT_COUNT:
@@ -111,6 +176,8 @@ static int set_option(struct clone_command *command, int option, const char *val
 		return 0;
 	case OPT_SPARE:
 		return set_spare(&command->spec, value, error);
+	case OPT_DISK:
+		return add_disk(disks, value, error);
 	default:
 		command->console = true;
 		return 0;
@@ -144,6 +211,7 @@ int cmd_clone(int argc, char **argv)
 		.spec = {.answer_fd = -1, .console_fd = -1},
 	};
 	_cleanup_free_ char *data = NULL;
+	struct clone_disks disks = {.count = 0};
 	const char *file = NULL;
 	struct error error;
 	int option;
@@ -152,18 +220,24 @@ int cmd_clone(int argc, char **argv)
 	while ((option = cli_option(argc, argv, clone_options, &command.target, &status)) != -1) {
 		if (option == CLI_OPTION_EXIT)
 			return status;
-		if (set_option(&command, option, optarg, &file, &error) < 0)
+		if (set_option(&command, option, optarg, &file, &disks, &error) < 0)
 			return cli_misused("%s", error.text);
 	}
 	if (optind < argc)
 		return cli_misused("\"%.40s\" is one word too many", argv[optind]);
 	if (file && command.spec.request)
 		return cli_misused("give --request or --request-file, not both");
-	if (check_console(&command, file, &error) < 0)
+	if (check_console(&command, file, &error) < 0 ||
+	    check_disks(&disks, command.count, &error) < 0)
 		return cli_misused("%s", error.text);
 	if (file && read_request(file, &data, &command.spec.request_len, &error) < 0)
 		return cli_complain(CLI_FAILED, "%s", error.text);
 	if (file)
 		command.spec.request = data;
-	return clone_run(&command);
+	status = open_disks(&disks, &command.spec, &error) < 0
+			 ? cli_complain(CLI_FAILED, "%s", error.text)
+			 : clone_run(&command);
+	for (unsigned int i = 0; i < command.spec.disk_count; i++)
+		close(command.spec.disks[i].fd);
+	return status;
 }

@@ -30,6 +30,9 @@ static void print_object(const json_t *object, int depth)
 
 	json_object_foreach((json_t *)(uintptr_t)object, name, value)
 	{
+		/* Histograms are for programs. */
+		if (json_is_array(value))
+			continue;
 		if (json_is_object(value)) {
 			printf("%*s%s:\n", depth * 2, "", name);
 			print_object(value, depth + 1);

@@ -26,6 +26,7 @@ static void print_clone(const json_t *clone)
 	       client,
 	       json_is_true(json_object_get(clone, "ending"))	 ? "ending"
 	       : json_is_true(json_object_get(clone, "spare"))	 ? "spare"
+	       : json_is_true(json_object_get(clone, "held"))	 ? "held"
 	       : json_is_true(json_object_get(clone, "session")) ? "session"
 								 : "running");
 }

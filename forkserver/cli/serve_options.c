@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "forkserver/cli/cli.h"
+#include "forkserver/cli/disk_options.h"
 #include "forkserver/cli/parse.h"
 #include "vmm/base/util.h"
 
@@ -40,9 +41,14 @@ enum {
 	OPT_BOOT_TIMEOUT,
 	OPT_FREEZE_AFTER,
 	OPT_DEVICE,
+	OPT_DISK,
+	OPT_OVERLAY,
+	OPT_OVERLAY_LIMIT,
+	OPT_NO_IO_URING,
 	OPT_ALLOW_UID,
 	OPT_MAX_CONNECTIONS,
 	OPT_NO_ANCHOR,
+	OPT_WORKING_SET,
 	OPT_READY_FD,
 	OPT_LOG_LEVEL,
 	OPT_LOG_JSON,
@@ -78,9 +84,14 @@ const struct option serve_option_table[] = {
 	{"boot-timeout", required_argument, NULL, OPT_BOOT_TIMEOUT},
 	{"freeze-after", required_argument, NULL, OPT_FREEZE_AFTER},
 	{"device", required_argument, NULL, OPT_DEVICE},
+	{"disk", required_argument, NULL, OPT_DISK},
+	{"overlay", required_argument, NULL, OPT_OVERLAY},
+	{"overlay-limit", required_argument, NULL, OPT_OVERLAY_LIMIT},
+	{"no-io-uring", no_argument, NULL, OPT_NO_IO_URING},
 	{"allow-uid", required_argument, NULL, OPT_ALLOW_UID},
 	{"max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS},
 	{"no-anchor", no_argument, NULL, OPT_NO_ANCHOR},
+	{"working-set", required_argument, NULL, OPT_WORKING_SET},
 	{"ready-fd", required_argument, NULL, OPT_READY_FD},
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
 	{"log-json", no_argument, NULL, OPT_LOG_JSON},
@@ -127,6 +138,20 @@ static int set_slots(struct machine_config *config, const char *text, struct err
 		return error_set(error, EINVAL, "--slots is auto, all or populated, not \"%.40s\"",
 				 text);
 	return 0;
+}
+
+static int set_working_set(enum learning_mode *mode, const char *text, struct error *error)
+{
+	static const char *const names[] = {
+		[LEARNING_AUTO] = "auto", [LEARNING_ON] = "on", [LEARNING_OFF] = "off"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(text, names[i]))
+			continue;
+		*mode = (enum learning_mode)i;
+		return 0;
+	}
+	return error_set(error, EINVAL, "--working-set is auto, on or off, not \"%.40s\"", text);
 }
 
 static int set_serial(struct serve_serial *serial, const char *text, struct error *error)
@@ -247,6 +272,23 @@ static int set_template(struct serve_options *options, int option, const char *v
 	}
 }
 
+static int set_disks(struct serve_disks *disks, int option, const char *value, struct error *error)
+{
+	switch (option) {
+	case OPT_DISK:
+		return disk_options_add(disks, value, error);
+	case OPT_OVERLAY:
+		return disk_options_set_overlay(disks, value, error);
+	case OPT_OVERLAY_LIMIT:
+		return disk_options_set_limit(disks, value, error);
+	case OPT_NO_IO_URING:
+		disks->no_io_uring = true;
+		return 0;
+	default:
+		return -ENOENT;
+	}
+}
+
 static int add_allowed_uid(struct serve_options *options, const char *value, struct error *error)
 {
 	uint64_t uid;
@@ -279,6 +321,8 @@ static int set_service(struct serve_command *command, int option, const char *va
 	case OPT_NO_ANCHOR:
 		options->anchor = false;
 		return 0;
+	case OPT_WORKING_SET:
+		return set_working_set(&options->working_set, value, error);
 	case OPT_READY_FD:
 		rc = parse_number("--ready-fd", value, 3, INT32_MAX, &number, error);
 		options->ready_fd = (int)number;
@@ -385,6 +429,8 @@ int serve_options_set(struct serve_command *command, int option, const char *val
 	if (rc == -ENOENT)
 		rc = set_template(&command->options, option, value, error);
 	if (rc == -ENOENT)
+		rc = set_disks(&command->options.disks, option, value, error);
+	if (rc == -ENOENT)
 		rc = set_service(command, option, value, error);
 	if (rc == -ENOENT)
 		rc = set_clones(&command->options, option, value, error);
@@ -417,6 +463,13 @@ int serve_options_finish(struct serve_command *command, struct error *error)
 			"keep spares (--spares)");
 	if (was_given(command, OPT_RNG) && was_given(command, OPT_NO_RNG))
 		return error_set(error, EINVAL, "give --rng or --no-rng, not both");
+	if (!options->disks.count &&
+	    (was_given(command, OPT_OVERLAY) || was_given(command, OPT_OVERLAY_LIMIT)))
+		return error_set(error, EINVAL,
+				 "--overlay and --overlay-limit are for disks, and no --disk is "
+				 "given");
+	if (disk_options_finish(&options->disks, error) < 0)
+		return -error->code;
 	/* Linux has a driver for it and waits for randomness early; a stub would not look at it. */
 	if (is_linux && !was_given(command, OPT_NO_RNG))
 		options->machine.rng = true;

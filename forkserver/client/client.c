@@ -77,18 +77,30 @@ static int make_room(struct forkvm_client *client, char **ret_space, size_t *ret
 /* Receive what is there, once. 1: something came, 0: nothing is there now. */
 static int take_in(struct forkvm_client *client, struct error *error)
 {
-	size_t room;
+	union fdpass_control control;
+	struct iovec iov;
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+	size_t count;
 	char *space;
 	ssize_t len;
-	int rc = make_room(client, &space, &room);
+	int rc = make_room(client, &space, &iov.iov_len);
 
 	if (rc < 0)
 		return error_set_errno(error, -rc, "replies of the server");
-	len = recv(client->fd, space, room, MSG_DONTWAIT);
+	iov.iov_base = space;
+	fdpass_prepare(&message, &control);
+	len = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (len <= 0)
 		return lost(error, len < 0 ? errno : EPIPE);
+	rc = fdpass_take(&message, client->fds + client->fd_count,
+			 FORKVM_PROTOCOL_MAX_DESCRIPTORS - client->fd_count, &count);
+	client->fd_count += (unsigned int)count;
+	if (rc < 0)
+		return error_set(
+			error, EMFILE,
+			"descriptors were lost on their way: raise the limit on open files");
 	line_buffer_received(&client->in, (size_t)len);
 	return 1;
 }
@@ -191,6 +203,8 @@ void forkvm_client_close(struct forkvm_client *client)
 	if (!client)
 		return;
 	fd_close(&client->fd);
+	for (unsigned int i = 0; i < client->fd_count; i++)
+		fd_close(&client->fds[i]);
 	free(client->in.data);
 	free(client);
 }
@@ -213,6 +227,25 @@ static bool is_plain(const unsigned char *bytes, size_t len)
 			return false;
 	}
 	return true;
+}
+
+static void append_disks(struct text *text, const struct forkvm_clone_spec *spec, int *fds)
+{
+	static const char *const modes[] = {
+		[FORKVM_DISK_OVERLAY] = "overlay",
+		[FORKVM_DISK_READ_ONLY] = "ro",
+		[FORKVM_DISK_WRITE] = "rw",
+	};
+
+	for (unsigned int i = 0; i < spec->disk_count; i++) {
+		const struct forkvm_clone_disk *disk = &spec->disks[i];
+
+		text_printf(text, "%s{\"slot\":%u,\"mode\":\"%s\"}", i ? "," : ",\"disks\":[",
+			    disk->slot, modes[disk->mode]);
+		fds[i] = disk->fd;
+	}
+	if (spec->disk_count)
+		text_append(text, "]", 1);
 }
 
 static void append_body(struct text *text, const struct forkvm_clone_spec *spec)
@@ -239,8 +272,11 @@ int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_
 	char line[FORKVM_PROTOCOL_MAX_LINE];
 	size_t fd_count = 0;
 	struct text text;
-	int fds[2];
+	int fds[2 + FORKVM_PROTOCOL_MAX_DISKS];
 
+	if (spec->disk_count > FORKVM_PROTOCOL_MAX_DISKS)
+		return error_set(error, EINVAL, "a guest has at most %d disks",
+				 FORKVM_PROTOCOL_MAX_DISKS);
 	if (spec->request_len > FORKVM_PROTOCOL_MAX_REQUEST)
 		return error_set(error, EMSGSIZE,
 				 "the request has %zu bytes: a guest takes at most %d",
@@ -255,6 +291,8 @@ int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_
 		text_printf(&text, ",\"console\":true");
 		fds[fd_count++] = spec->console_fd;
 	}
+	append_disks(&text, spec, fds + fd_count);
+	fd_count += spec->disk_count;
 	text_printf(&text, "%s%s%s", spec->session ? ",\"session\":true" : "",
 		    spec->detach ? ",\"detach\":true" : "",
 		    spec->progress ? ",\"progress\":true" : "");
@@ -293,8 +331,7 @@ static int ms_until(uint64_t deadline_ns)
 	return deadline_ns <= now ? 0 : (int)((deadline_ns - now + 999999) / 1000000);
 }
 
-/* forkvm_client_call, with a time limit (-1: none). */
-static int call(struct forkvm_client *client, const char *op, const char *members, int timeout_ms,
+int client_call(struct forkvm_client *client, const char *op, const char *members, int timeout_ms,
 		const char **ret_json, struct error *error)
 {
 	uint64_t deadline_ns =
@@ -323,14 +360,14 @@ static int call(struct forkvm_client *client, const char *op, const char *member
 int forkvm_client_call(struct forkvm_client *client, const char *op, const char *members,
 		       const char **ret_json, struct error *error)
 {
-	return call(client, op, members, -1, ret_json, error);
+	return client_call(client, op, members, -1, ret_json, error);
 }
 
 int forkvm_client_freeze(struct forkvm_client *client, int timeout_ms, struct forkvm_frozen *ret,
 			 struct error *error)
 {
 	const char *json = NULL;
-	int rc = call(client, "freeze", NULL, timeout_ms, &json, error);
+	int rc = client_call(client, "freeze", NULL, timeout_ms, &json, error);
 
 	return rc < 0 ? rc : client_read_frozen(json, ret, error);
 }

@@ -9,7 +9,7 @@
 
 #include "forkserver/client/client.h"
 
-static int not_understood(struct error *error)
+int client_not_understood(struct error *error)
 {
 	return error_set(error, EPROTO,
 			 "the server's words were not understood: is it a forkvm server?");
@@ -109,7 +109,7 @@ int forkvm_client_next(struct forkvm_client *client, int timeout_ms, struct fork
 	rc = object ? read_event(object, &event) : -EPROTO;
 	json_decref(object);
 	if (rc < 0)
-		return not_understood(error);
+		return client_not_understood(error);
 	event.json = line;
 	*ret = event;
 	return 1;
@@ -128,7 +128,7 @@ static int read_greeting(const json_t *object, struct forkvm_greeting *greeting,
 		return error_set(error, event.code, "%s", event.text);
 	}
 	if (!json_is_string(version))
-		return not_understood(error);
+		return client_not_understood(error);
 	copy_text(greeting->version, sizeof(greeting->version), version);
 	copy_text(greeting->name, sizeof(greeting->name), json_object_get(object, "name"));
 	greeting->protocol = (int)json_integer_value(json_object_get(object, "protocol"));
@@ -157,7 +157,8 @@ int client_read_greeting(struct forkvm_client *client, int timeout_ms, struct er
 		return error_set(error, ETIMEDOUT, "the server did not greet within %d s",
 				 timeout_ms / 1000);
 	object = json_loadb(line, len, 0, NULL);
-	rc = object ? read_greeting(object, &client->greeting, error) : not_understood(error);
+	rc = object ? read_greeting(object, &client->greeting, error)
+		    : client_not_understood(error);
 	json_decref(object);
 	return rc;
 }
@@ -172,7 +173,7 @@ int client_read_frozen(const char *json, struct forkvm_frozen *ret, struct error
 
 	json_decref(object);
 	if (rc < 0)
-		return not_understood(error);
+		return client_not_understood(error);
 	*ret = (struct forkvm_frozen){
 		.booted_us = (uint64_t)booted,
 		.frozen_us = (uint64_t)frozen,

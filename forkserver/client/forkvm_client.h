@@ -40,6 +40,19 @@ enum forkvm_spare {
 	FORKVM_SPARE_ONLY,  /* it must be: otherwise an ERROR event, EAGAIN */
 };
 
+/* How a clone uses a file that it is given for an empty disk slot. */
+enum forkvm_disk_mode {
+	FORKVM_DISK_OVERLAY,   /* copy-on-write: the file stays as it is          */
+	FORKVM_DISK_READ_ONLY, /* the guest cannot write                          */
+	FORKVM_DISK_WRITE,     /* the guest's writes go to the file itself        */
+};
+
+struct forkvm_clone_disk {
+	unsigned int slot; /* which empty slot (serve --disk none)                           */
+	int fd;		   /* a file or a block device, as it is open; stays yours           */
+	enum forkvm_disk_mode mode;
+};
+
 /* A clone to be made. All zeros, with both descriptors -1, is the plainest there is. */
 struct forkvm_clone_spec {
 	uint64_t tag;	     /* yours; at most INT64_MAX; comes back in its events          */
@@ -56,6 +69,8 @@ struct forkvm_clone_spec {
 	bool progress;	     /* a STARTED event too; with detach there is one anyway             */
 	uint64_t timeout_ms; /* 0: the server's own limit */
 	enum forkvm_spare spare;
+	struct forkvm_clone_disk disks[FORKVM_PROTOCOL_MAX_DISKS];
+	unsigned int disk_count; /* of them that are filled in */
 };
 
 enum forkvm_event_type {
@@ -123,6 +138,39 @@ int forkvm_client_next(struct forkvm_client *client, int timeout_ms, struct fork
  */
 int forkvm_client_call(struct forkvm_client *client, const char *op, const char *members,
 		       const char **ret_json, struct error *error);
+
+/* A disk of a stopped clone, layer by layer, the lowest first. All descriptors are the caller's. */
+#define FORKVM_LAYERS_MAX 8
+
+struct forkvm_layers {
+	uint64_t size;	     /* of the disk, bytes                                         */
+	uint64_t image_size; /* of the image: what is behind it are zeros, but for overlays */
+	int image_fd;	     /* -1: there is none                                          */
+	struct {
+		int data_fd;   /* blocks at the offsets that they have on the disk           */
+		int bitmap_fd; /* which blocks; -1: that is in data_fd's file, behind them   */
+	} overlays[FORKVM_LAYERS_MAX];
+	unsigned int overlay_count;
+};
+
+/*
+ * As a call: have a clone stopped, and get what it takes to read one of its disks. It stays stopped
+ * until forkvm_client_release, until this connection is closed, or for limit_ms (0: the server's
+ * default, a minute). One at a time on a connection. -ESRCH: no such live clone; -EINVAL: no such
+ * disk, or one that writes to its file itself; -EBUSY; -EPERM: the host's ptrace settings forbid
+ * it.
+ */
+int forkvm_client_export(struct forkvm_client *client, uint64_t id, unsigned int disk,
+			 uint64_t limit_ms, struct forkvm_layers *ret, struct error *error);
+
+/*
+ * As a call: let the clone go on. -ETIMEDOUT: it has gone on already, so what was read of its disk
+ * is of no use.
+ */
+int forkvm_client_release(struct forkvm_client *client, uint64_t id, struct error *error);
+
+/* Close what forkvm_client_export gave. */
+void forkvm_layers_close(struct forkvm_layers *layers);
 
 /* What became of a freeze. */
 struct forkvm_frozen {

@@ -19,6 +19,9 @@
 /* Descriptors one message may carry, and that one connection may have waiting unclaimed. */
 #define FORKVM_PROTOCOL_MAX_DESCRIPTORS 64
 
+/* Disks that one guest can have. */
+#define FORKVM_PROTOCOL_MAX_DISKS	4
+
 /* Clones in one reply to "list". */
 #define FORKVM_PROTOCOL_LIST_PAGE	500
 
@@ -49,6 +52,7 @@ enum forkvm_stage {
 	FORKVM_STAGE_CHILD,    /* the child's first instruction                  */
 	FORKVM_STAGE_START,    /* machine_thaw entered                           */
 	FORKVM_STAGE_VM,       /* VM made                                        */
+	FORKVM_STAGE_POPULATE, /* the working set copied                         */
 	FORKVM_STAGE_MEMSLOTS, /* RAM registered                                 */
 	FORKVM_STAGE_VCPUS,    /* vCPUs made                                     */
 	FORKVM_STAGE_STATE,    /* state and identity written                     */

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "forkserver/proto/base64.h"
+#include "forkserver/proto/request_disks.h"
 
 /* The longest timeout that still is one: about 31 years. */
 #define TIMEOUT_MAX_MS 1000000000000ll
@@ -179,6 +180,11 @@ static int store_body_b64(struct request *request, const json_t *value, struct e
 	return 0;
 }
 
+static int store_disk_number(struct request *request, const json_t *value, struct error *error)
+{
+	return store_number(&request->disk, value, FORKVM_PROTOCOL_MAX_DISKS - 1, "disk", error);
+}
+
 static int store_protocol(struct request *request, const json_t *value, struct error *error)
 {
 	uint64_t version = 0;
@@ -208,11 +214,17 @@ static const struct member hello_members[] = {
 };
 
 static const struct member clone_members[] = {
-	{"answer", store_answer},     {"console", store_console},
-	{"request", store_body},      {"session", store_session},
-	{"detach", store_detach},     {"request_b64", store_body_b64},
-	{"progress", store_progress}, {"timeout_ms", store_timeout},
-	{"spare", store_spare},	      {NULL, NULL},
+	{"answer", store_answer},
+	{"console", store_console},
+	{"disks", request_store_disks},
+	{"request", store_body},
+	{"session", store_session},
+	{"detach", store_detach},
+	{"request_b64", store_body_b64},
+	{"progress", store_progress},
+	{"timeout_ms", store_timeout},
+	{"spare", store_spare},
+	{NULL, NULL},
 };
 
 static const struct member list_members[] = {
@@ -228,6 +240,18 @@ static const struct member inspect_members[] = {
 static const struct member kill_members[] = {
 	{"id", store_id},
 	{"all", store_all},
+	{NULL, NULL},
+};
+
+static const struct member export_members[] = {
+	{"id", store_id},
+	{"disk", store_disk_number},
+	{"timeout_ms", store_timeout},
+	{NULL, NULL},
+};
+
+static const struct member release_members[] = {
+	{"id", store_id},
 	{NULL, NULL},
 };
 
@@ -247,6 +271,8 @@ static const struct {
 	[REQUEST_STATS] = {"stats", no_members},
 	[REQUEST_STOP] = {"stop", no_members},
 	[REQUEST_FREEZE] = {"freeze", no_members},
+	[REQUEST_EXPORT] = {"export", export_members},
+	[REQUEST_RELEASE] = {"release", release_members},
 };
 
 static_assert(sizeof(ops) / sizeof(ops[0]) == REQUEST_OP_COUNT_, "a row for each op");
@@ -305,7 +331,7 @@ static int find_op(struct request *request, const json_t *object, struct error *
 	}
 	return error_set(error, ENOSYS,
 			 "there is no op \"%.40s\": use hello, clone, list, inspect, kill, stats, "
-			 "freeze or stop",
+			 "freeze, export, release or stop",
 			 name);
 }
 
@@ -320,10 +346,23 @@ static int check_whole(const struct request *request, const json_t *object, stru
 			return error_set(error, EINVAL,
 					 "a \"session\" needs \"answer\": true and its descriptor");
 	}
+	if ((request->op == REQUEST_EXPORT || request->op == REQUEST_RELEASE) && !request->has_id)
+		return error_set(error, EINVAL, "\"%s\" needs \"id\"", ops[request->op].name);
 	if (request->op == REQUEST_KILL && request->has_id == request->all)
 		return error_set(error, EINVAL,
 				 "\"kill\" needs either \"id\" or \"all\": true, and not both");
 	return 0;
+}
+
+/* How many descriptors come with it, by what it announces. */
+static unsigned int count_descriptors(const json_t *object)
+{
+	size_t disks = json_array_size(json_object_get(object, "disks"));
+
+	if (disks > FORKVM_PROTOCOL_MAX_DESCRIPTORS)
+		disks = FORKVM_PROTOCOL_MAX_DESCRIPTORS;
+	return (unsigned int)(json_is_true(json_object_get(object, "answer")) +
+			      json_is_true(json_object_get(object, "console")) + (int)disks);
 }
 
 static int parse_object(struct request *request, json_t *object, struct error *error)
@@ -332,8 +371,7 @@ static int parse_object(struct request *request, json_t *object, struct error *e
 	int ret;
 
 	/* First, so that even a refused request drops exactly the descriptors that came with it. */
-	request->answer = json_is_true(json_object_get(object, "answer"));
-	request->console = json_is_true(json_object_get(object, "console"));
+	request->descriptors = count_descriptors(object);
 	if (tag) {
 		ret = store_tag(request, tag, error);
 		if (ret < 0)

@@ -22,6 +22,8 @@ enum request_op {
 	REQUEST_STATS,
 	REQUEST_STOP,
 	REQUEST_FREEZE,
+	REQUEST_EXPORT,
+	REQUEST_RELEASE,
 	REQUEST_OP_COUNT_
 };
 
@@ -30,6 +32,18 @@ enum request_spare {
 	REQUEST_SPARE_ANY,   /* yes, if there is one */
 	REQUEST_SPARE_NEVER, /* no                   */
 	REQUEST_SPARE_ONLY,  /* it must be           */
+};
+
+/* How a clone uses a file that it is given for an empty slot. */
+enum request_disk_mode {
+	REQUEST_DISK_OVERLAY, /* copy-on-write over it  */
+	REQUEST_DISK_READ_ONLY,
+	REQUEST_DISK_WRITE, /* writes go to the file itself */
+};
+
+struct request_disk {
+	unsigned int slot; /* below FORKVM_PROTOCOL_MAX_DISKS */
+	enum request_disk_mode mode;
 };
 
 /* Bytes of a tag as JSON text, quotes and terminating zero included. */
@@ -47,9 +61,19 @@ struct request {
 	bool progress; /* tell of the start too                               */
 	enum request_spare spare;
 	bool has_timeout;
-	uint64_t timeout_ms; /* 0: none                                         */
+	uint64_t timeout_ms; /* 0: none; of export, too                         */
 
-	/* inspect, kill */
+	/* Each takes a descriptor; no two have one slot. */
+	struct request_disk disks[FORKVM_PROTOCOL_MAX_DISKS];
+	unsigned int disk_count;
+
+	/* Descriptors announced, for a refused request as well; see request_parse. */
+	unsigned int descriptors;
+
+	/* export: which disk */
+	uint64_t disk;
+
+	/* inspect, kill, export, release */
 	bool all;
 	bool has_id;
 	uint64_t id;
@@ -62,7 +86,7 @@ struct request {
 };
 
 /*
- * Parse one line, its newline excluded. On failure *ret's tag, answer and console are set where the
+ * Parse one line, its newline excluded. On failure *ret's tag and descriptors are set where the
  * line got as far as being a JSON object, so that the failure can be told to the right asker and
  * the descriptors it brought can be dropped; the rest of *ret means nothing.
  * Errors, each with words: -EBADMSG: not a JSON object, or one beyond the parser's limits;

@@ -27,6 +27,7 @@
 struct task {
 	const struct kvm_host *host;
 	pid_t server_pid;
+	bool irqchip;
 	bool locked_down;
 };
 
@@ -40,7 +41,7 @@ static void anchor_run(const void *argument)
 		_exit(1);
 	/* It needs none but /dev/kvm; least of all the listening socket and its lock. */
 	syscall(SYS_close_range, FD_KVM + 1, ~0u, 0);
-	if (kvm_anchor_hold(task->host, NULL) < 0)
+	if (kvm_anchor_hold(task->host, task->irqchip, NULL) < 0)
 		_exit(2);
 	/* One that was started late has the clones' filter, in which it cannot load another. */
 	if (!task->locked_down)
@@ -82,6 +83,7 @@ void anchor_start(struct server *server)
 	const struct task task = {
 		.host = server->host,
 		.server_pid = server->pid,
+		.irqchip = server->info.irqchip,
 		.locked_down = server->serving,
 	};
 	const struct cradle_child child = {

@@ -13,6 +13,7 @@
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -22,6 +23,9 @@
 #include <unistd.h>
 
 #include "forkserver/server/child.h"
+#include "forkserver/server/child_disks.h"
+#include "forkserver/server/disks.h"
+#include "forkserver/server/gate.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/sandbox.h"
 #include "vmm/base/util.h"
@@ -71,6 +75,21 @@ int child_send_packet(int fd, const void *data, size_t len)
 	}
 }
 
+/* What cannot be told is not missed: others are asked. */
+static void tell_working_set(const struct launch *launch)
+{
+	struct learnt *learnt = calloc(1, sizeof(*learnt));
+	struct error error;
+
+	if (!learnt)
+		return;
+	learnt->magic = LEARNT_MAGIC;
+	learnt->clone_id = launch->clone_id;
+	if (machine_get_working_set(launch->machine, &learnt->pages, &error) == 0)
+		(void)child_send_packet(FD_REPORT, learnt, learnt_size(&learnt->pages));
+	free(learnt);
+}
+
 static int on_answer(void *ctx, const void *data, size_t len)
 {
 	struct child *child = ctx;
@@ -81,13 +100,17 @@ static int on_answer(void *ctx, const void *data, size_t len)
 				    : write_all(child->answer_fd, data, len);
 	if (rc == -EPIPE || rc == -ECONNRESET)
 		error_set(&child->client_error, -rc, "its client closed the answer descriptor");
-	if (!child->report.answered_ns)
+	if (!child->report.answered_ns) {
 		child->report.answered_ns = now_ns();
-	/*
-	 * Whoever waited for the answer was woken to this CPU, on the kernel's assumption that its
-	 * writer would rest now. Let it go first: nobody waits for what this clone does next.
-	 */
-	syscall(SYS_sched_yield);
+		/*
+		 * Whoever waited for the answer was woken to this CPU, on the kernel's assumption
+		 * that its writer would rest now. Let it go first: nobody waits for what this clone
+		 * does next.
+		 */
+		syscall(SYS_sched_yield);
+		if (child->launch->learns)
+			tell_working_set(child->launch);
+	}
 	return rc;
 }
 
@@ -168,7 +191,7 @@ static void take_signals(const struct launch *launch)
 static void take_descriptors(struct child *child)
 {
 	const struct launch *launch = child->launch;
-	int next = FD_CLONE_OWN;
+	int next = fd_behind_disks(launch->disks ? launch->disks->count : 0);
 
 	/*
 	 * First of all, and without it nothing may be closed: the table is still the server's. What
@@ -180,11 +203,13 @@ static void take_descriptors(struct child *child)
 	child->answer_fd = -1;
 	child->console_fd = -1;
 	if (launch->claim_fd >= 0)
-		dup3(launch->claim_fd, next++, O_CLOEXEC);
+		child->claim_fd = dup3(launch->claim_fd, next++, O_CLOEXEC);
 	if (launch->answer_fd >= 0)
 		child->answer_fd = dup3(launch->answer_fd, next++, O_CLOEXEC);
 	if (launch->console_fd >= 0)
 		child->console_fd = dup3(launch->console_fd, next++, O_CLOEXEC);
+	if (launch->disks)
+		child_disks_take(launch);
 	/* Not its own: the listening socket, other clients' descriptors, the lock, the RAM's. */
 	syscall(SYS_close_range, next, ~0u, 0);
 }
@@ -264,6 +289,13 @@ static void run(struct child *child)
 	}
 }
 
+static int leave_nursery(struct error *error)
+{
+	int rc = nursery_leave();
+
+	return rc < 0 ? error_set_errno(error, -rc, "cannot leave the nursery") : 0;
+}
+
 /* Thaw, lock down, run. */
 static void live(struct child *child)
 {
@@ -273,16 +305,22 @@ static void live(struct child *child)
 	struct forkvm_identity identity;
 	int rc;
 
+	if (launch->learns)
+		machine_learn_working_set(machine);
 	rc = take_identity(launch, &identity, &report->error);
+	if (rc == 0 && launch->disks)
+		rc = child_disks_make(launch, &report->error);
 	if (rc == 0)
 		rc = machine_thaw(machine, &identity, child->is_spare ? NULL : launch->request,
 				  launch->request_len, &report->stages, &report->error);
 	explicit_bzero(&identity, sizeof(identity));
 	/*
-	 * Most was locked down by the fork itself: a clone has no gate. What is left are the
-	 * threads of a guest that has several (vCPUs, devices): now they exist, no more may be
-	 * made.
+	 * Most was locked down by the fork itself: a clone has no gate. What is left are disks,
+	 * for which nothing more may be made now, and the threads of a guest that has several
+	 * (vCPUs, devices): now they exist, and no more may be made.
 	 */
+	if (rc == 0 && launch->disks)
+		rc = leave_nursery(&report->error);
 	if (rc == 0 && machine_extra_threads(machine))
 		rc = sandbox_seal_threads(&report->error);
 	if (rc == 0) {
@@ -290,6 +328,27 @@ static void live(struct child *child)
 		return;
 	}
 	report->end = rc == -ENOMEM ? FORKVM_END_OUT_OF_MEMORY : FORKVM_END_HOST_ERROR;
+}
+
+/* Apart, so that a clone without disks needs no stack for it. */
+static __attribute__((noinline)) void send_report_of_disks(struct child *child)
+{
+	struct report_packet packet;
+	uint32_t count = child_disks_count(child->launch, &packet);
+
+	packet.report = child->report;
+	packet.report.disks = count;
+	(void)child_send_packet(FD_REPORT, &packet,
+				sizeof(packet.report) + count * sizeof(packet.disks[0]));
+}
+
+/* A server that is gone cannot be told. The kernel tells the living one who sent it. */
+static void send_report(struct child *child)
+{
+	if (child->launch->disks)
+		send_report_of_disks(child);
+	else
+		(void)child_send_packet(FD_REPORT, &child->report, sizeof(child->report));
 }
 
 _Noreturn void child_run(const void *argument)
@@ -312,8 +371,7 @@ _Noreturn void child_run(const void *argument)
 	take_signals(launch);
 	live(&child);
 	child.report.ended_ns = now_ns();
-	/* A server that is gone cannot be told. The kernel tells the living one who sent it. */
-	(void)child_send_packet(FD_REPORT, &child.report, sizeof(child.report));
+	send_report(&child);
 	/* At once, threads and all, and past anything that a library would do at an exit. */
 	for (;;)
 		syscall(SYS_exit_group, 0);

@@ -11,6 +11,7 @@ struct child {
 	const struct launch *launch;
 	int answer_fd; /* -1: none */
 	int console_fd;
+	int claim_fd; /* of a spare */
 	bool session;
 	bool is_spare;		      /* nobody has claimed it yet */
 	struct machine_serial serial; /* leads to console_fd */

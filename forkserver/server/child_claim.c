@@ -41,7 +41,7 @@ static int take_descriptors(struct child *child, struct msghdr *message, uint32_
 }
 
 /* One packet: the claim, and its request straight into the guest's memory. */
-static ssize_t receive(struct claim *claim, union control *control, struct msghdr *message,
+static ssize_t receive(int fd, struct claim *claim, union control *control, struct msghdr *message,
 		       void *buf, size_t capacity)
 {
 	struct iovec iov[] = {
@@ -57,7 +57,7 @@ static ssize_t receive(struct claim *claim, union control *control, struct msghd
 			.msg_control = control,
 			.msg_controllen = sizeof(*control),
 		};
-		len = syscall(SYS_recvmsg, FD_CLONE_OWN, message, MSG_CMSG_CLOEXEC);
+		len = syscall(SYS_recvmsg, fd, message, MSG_CMSG_CLOEXEC);
 	} while (len < 0 && errno == EINTR);
 	return len;
 }
@@ -69,11 +69,11 @@ int child_await_claim(struct child *child, void *buf, size_t capacity, size_t *r
 	struct msghdr message;
 	struct claim claim;
 	ssize_t len;
-	int rc = child_send_packet(FD_CLONE_OWN, &parked, sizeof(parked));
+	int rc = child_send_packet(child->claim_fd, &parked, sizeof(parked));
 
 	if (rc < 0)
 		return rc;
-	len = receive(&claim, &control, &message, buf, capacity);
+	len = receive(child->claim_fd, &claim, &control, &message, buf, capacity);
 	/* A server that is gone, or has closed its end, will ask nothing. */
 	if (len == 0 || (len < 0 && errno == ECONNRESET))
 		return 0;

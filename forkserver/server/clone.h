@@ -19,6 +19,9 @@
 struct server;
 struct conn;
 
+/* Descriptors that a client may give for one clone: answer, console, disks. */
+#define CLONE_GIVEN_MAX (2 + MACHINE_DISKS_MAX)
+
 /* What it is for. */
 enum clone_state {
 	CLONE_SERVING, /* a request                                             */
@@ -39,10 +42,16 @@ struct clone {
 	uint64_t id;
 	uint32_t place; /* its index; constant */
 	pid_t pid;
-	int pidfd;	   /* owned; clones made later do not get a copy */
-	int loaned_fds[2]; /* its answer and console, owned until the child has its own table */
+	int pidfd; /* owned; clones made later do not get a copy */
+	/* answer, console, disks; owned until the child has its own table */
+	int loaned_fds[CLONE_GIVEN_MAX];
+	unsigned int given_disks;    /* bit: that slot was filled for it                */
+	unsigned int written_disks;  /* bit: by a file that it writes to                */
+	unsigned int overlaid_disks; /* bit: that disk has an overlay of the clone's    */
+	unsigned int holders;	     /* connections that have it stopped (export.h)     */
 	bool detached;
 	bool session;
+	bool learns;	 /* it is to tell its working set, and has not */
 	bool was_killed; /* by the server, for kill_end and kill_note */
 	bool has_report;
 	bool unwatched; /* epoll does not tell of its end: the tick looks */
@@ -83,7 +92,17 @@ struct clone *clones_find(struct clones *clones, uint64_t id);
 struct gift {
 	int answer_fd;
 	int console_fd;
+	int disk_fds[MACHINE_DISKS_MAX]; /* by slot */
 };
+
+#define NO_GIFT                        \
+	{                              \
+		-1, -1,                \
+		{                      \
+			-1, -1, -1, -1 \
+		}                      \
+	}
+_Static_assert(MACHINE_DISKS_MAX == 4, "as many as there are initial values above");
 
 void gift_close(struct gift *gift);
 

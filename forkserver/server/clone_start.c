@@ -31,6 +31,8 @@ void gift_close(struct gift *gift)
 {
 	fd_close(&gift->answer_fd);
 	fd_close(&gift->console_fd);
+	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
+		fd_close(&gift->disk_fds[i]);
 }
 
 static int get_int_option(int fd, int option)
@@ -46,11 +48,20 @@ static int get_int_option(int fd, int option)
 static int take_gift(struct conn *conn, const struct request *request, struct gift *gift,
 		     struct error *error)
 {
+	bool missing = false;
+
 	if (request->answer)
 		gift->answer_fd = conn_take_fd(conn);
 	if (request->console)
 		gift->console_fd = conn_take_fd(conn);
-	if ((request->answer && gift->answer_fd < 0) || (request->console && gift->console_fd < 0))
+	for (unsigned int i = 0; i < request->disk_count; i++) {
+		int *fd = &gift->disk_fds[request->disks[i].slot];
+
+		*fd = conn_take_fd(conn);
+		missing |= *fd < 0;
+	}
+	if (missing || (request->answer && gift->answer_fd < 0) ||
+	    (request->console && gift->console_fd < 0))
 		return error_set(error, EBADF,
 				 "the request announces descriptors that did not come: send them "
 				 "in one message with its line (SCM_RIGHTS)");
@@ -88,7 +99,7 @@ static int check_room(struct server *server, const struct request *request, stru
 	const struct clones *clones = &server->clones;
 
 	if (request->spare == REQUEST_SPARE_ONLY)
-		return pool_refuse(server, error);
+		return pool_refuse(server, request, error);
 	if (clones->live_count >= clones->capacity)
 		return error_set(error, EAGAIN,
 				 "%u clones are alive, which is the limit (--max-clones): wait for "
@@ -113,9 +124,15 @@ static struct clone *take_record(struct clones *clones)
 	return clone;
 }
 
-static bool is_low(int fd)
+/* Are all that the child needs in the part of the table that it copies? */
+static bool all_low(const struct launch *launch)
 {
-	return fd < FD_HIGH;
+	bool low = launch->answer_fd < FD_HIGH && launch->console_fd < FD_HIGH &&
+		   launch->claim_fd < FD_HIGH;
+
+	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
+		low &= launch->given[i].fd < FD_HIGH;
+	return low;
 }
 
 static pid_t fork_child(const struct server *server, const struct launch *launch, const void *body,
@@ -178,6 +195,16 @@ static int cannot_fork(int code, struct error *error)
 	}
 }
 
+/* Which disks have an overlay in every clone. */
+static unsigned int overlaid_disks(const struct disk_plan *plan)
+{
+	unsigned int bits = 0;
+
+	for (unsigned int i = 0; plan && i < plan->count; i++)
+		bits |= (unsigned int)plan->slots[i].has_overlay << i;
+	return bits;
+}
+
 /* A record that is as new. */
 static void enter_record(struct server *server, struct clone *clone)
 {
@@ -189,11 +216,16 @@ static void enter_record(struct server *server, struct clone *clone)
 	clone->was_killed = false;
 	clone->has_report = false;
 	clone->unwatched = false;
+	clone->holders = 0;
+	clone->given_disks = 0;
+	clone->written_disks = 0;
+	clone->overlaid_disks = overlaid_disks(server->disks.plan);
 	clone->received_ns = server->now_ns;
 	clone->tag[0] = '\0';
 	clone->owner = NULL;
 	clone->timer = (struct timer){.expire = on_timeout};
-	clone->loaned_fds[0] = clone->loaned_fds[1] = -1;
+	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
+		clone->loaned_fds[i] = -1;
 	list_append(&server->clones.live, &clone->link);
 	list_init(&clone->loan_link);
 	list_init(&clone->owner_link);
@@ -214,9 +246,12 @@ int clone_fork(struct server *server, struct launch *launch, const void *body, s
 	launch->clone_id = clone->id;
 	launch->place = clone->place;
 	launch->request_len = body_len;
-	/* What the child needs must be in the part of the table that it copies. */
-	launch->share_files = clones->can_loan && is_low(launch->answer_fd) &&
-			      is_low(launch->console_fd) && is_low(launch->claim_fd);
+	launch->share_files = clones->can_loan && all_low(launch);
+	launch->disks = server->disks.plan;
+	clone->learns = learning_wants(&server->learning);
+	if (clone->learns)
+		server->learning.asked++;
+	launch->learns = clone->learns;
 	launch->keep = server->options->keep_clones;
 	clone->fork_ns = now_ns();
 	clone->pid = fork_child(server, launch, body, body_len, &pidfd);
@@ -286,6 +321,8 @@ void clone_lend(struct server *server, struct clone *clone, struct gift *gift)
 {
 	clone->loaned_fds[0] = fd_steal(&gift->answer_fd);
 	clone->loaned_fds[1] = fd_steal(&gift->console_fd);
+	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
+		clone->loaned_fds[2 + i] = fd_steal(&gift->disk_fds[i]);
 	list_append(&server->clones.on_loan, &clone->loan_link);
 }
 
@@ -300,6 +337,31 @@ void clone_tell_started(struct server *server, struct conn *conn, const struct c
 	conn_finish(server, conn);
 }
 
+/* The files that the client gave for empty slots. */
+static void launch_disks(struct launch *launch, const struct request *request,
+			 const struct gift *gift)
+{
+	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
+		launch->given[i].fd = gift->disk_fds[i];
+	for (unsigned int i = 0; i < request->disk_count; i++)
+		launch->given[request->disks[i].slot].mode =
+			server_disks_given_mode(request->disks[i].mode);
+}
+
+static void note_disks(struct clone *clone, const struct request *request)
+{
+	for (unsigned int i = 0; i < request->disk_count; i++) {
+		const struct request_disk *disk = &request->disks[i];
+		unsigned int bit = 1u << disk->slot;
+
+		clone->given_disks |= bit;
+		if (disk->mode == REQUEST_DISK_WRITE)
+			clone->written_disks |= bit;
+		if (disk->mode == REQUEST_DISK_OVERLAY)
+			clone->overlaid_disks |= bit;
+	}
+}
+
 /* A clone that is made for the request. */
 static int start(struct server *server, struct conn *conn, const struct request *request,
 		 struct gift *gift, struct error *error)
@@ -311,10 +373,13 @@ static int start(struct server *server, struct conn *conn, const struct request 
 		.session = request->session,
 	};
 	struct clone *clone = NULL;
-	int rc = clone_fork(server, &launch, request->body, request->body_len, &clone, error);
+	int rc;
 
+	launch_disks(&launch, request, gift);
+	rc = clone_fork(server, &launch, request->body, request->body_len, &clone, error);
 	if (rc < 0)
 		return rc;
+	note_disks(clone, request);
 	clone_begin(server, conn, clone, request);
 	/* They are the child's now; here they are closed at once, or when it has copied them. */
 	if (launch.share_files)
@@ -344,11 +409,14 @@ int clone_start_with(struct server *server, struct conn *conn, const struct requ
 int clone_start(struct server *server, struct conn *conn, const struct request *request,
 		struct error *error)
 {
-	struct gift gift = {-1, -1};
+	struct gift gift = NO_GIFT;
 	int rc = take_gift(conn, request, &gift, error);
 
 	if (rc == 0)
 		rc = check(server, request, error);
+	for (unsigned int i = 0; rc == 0 && i < request->disk_count; i++)
+		rc = server_disks_check_given(server, &request->disks[i],
+					      gift.disk_fds[request->disks[i].slot], error);
 	if (rc == 0)
 		return clone_start_with(server, conn, request, &gift, error);
 	gift_close(&gift);

@@ -167,8 +167,8 @@ bool clones_end_loans(struct server *server)
 		if (clone->spare.stash ? !pool_settle(server, clone) : shares_files(server, clone))
 			continue;
 		list_remove(link);
-		fd_close(&clone->loaned_fds[0]);
-		fd_close(&clone->loaned_fds[1]);
+		for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
+			fd_close(&clone->loaned_fds[i]);
 	}
 	return !list_empty(head);
 }

@@ -10,6 +10,7 @@
  */
 #include "forkserver/server/conn.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,6 +54,13 @@ int conn_take_fd(struct conn *conn)
 	return fd;
 }
 
+static void drop_attached(struct conn *conn)
+{
+	for (unsigned int i = 0; i < conn->send_fd_count; i++)
+		fd_close(&conn->send_fds[i]);
+	conn->send_fd_count = 0;
+}
+
 void conn_close(struct server *server, struct conn *conn)
 {
 	/* A server that stops leaves what it is to leave, whoever waits for it. */
@@ -62,6 +70,8 @@ void conn_close(struct server *server, struct conn *conn)
 		return;
 	conn->dead = true;
 	log_debug("connection of process %d closed", conn->pid);
+	export_drop(server, conn);
+	drop_attached(conn);
 	while (!list_empty(&conn->clones))
 		clone_orphan(list_entry(conn->clones.next, struct clone, owner_link), keep);
 	while (conn->fd_count) {
@@ -82,6 +92,7 @@ void conn_close(struct server *server, struct conn *conn)
 void conn_init_buffers(struct conn *conn)
 {
 	conn->timer.expire = on_half_line;
+	export_init(&conn->hold);
 	line_buffer_init(&conn->in, conn->in_data, sizeof(conn->in_data));
 	text_init(&conn->out, conn->out_data, sizeof(conn->out_data));
 }
@@ -97,9 +108,19 @@ struct text *conn_text(struct conn *conn)
 	if (conn->sent && conn->sent >= conn->out.len / 2) {
 		memmove(conn->out.data, conn->out.data + conn->sent, unsent(conn));
 		conn->out.len -= conn->sent;
+		conn->send_at -= conn->sent;
 		conn->sent = 0;
 	}
 	return &conn->out;
+}
+
+void conn_attach(struct conn *conn, const int *fds, unsigned int count)
+{
+	assert(!conn->send_fd_count && count <= CONN_SEND_FDS);
+	(void)conn_text(conn);
+	memcpy(conn->send_fds, fds, count * sizeof(fds[0]));
+	conn->send_fd_count = count;
+	conn->send_at = conn->out.len;
 }
 
 void conn_finish(struct server *server, struct conn *conn)
@@ -153,23 +174,54 @@ static void update_interest(struct server *server, struct conn *conn)
 		conn->interest = wanted;
 }
 
+/* Send from where descriptors go along. As sendmsg. */
+static ssize_t send_attached(struct conn *conn)
+{
+	union fdpass_control control;
+	struct iovec iov = {.iov_base = conn->out.data + conn->sent, .iov_len = unsent(conn)};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t sent;
+
+	fdpass_attach(&message, &control, conn->send_fds, conn->send_fd_count);
+	sent = sys_sendmsg(conn->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent > 0)
+		drop_attached(conn);
+	return sent;
+}
+
+/* Once. How much the socket took, or -errno. */
+static ssize_t send_some(struct conn *conn)
+{
+	size_t len = unsent(conn);
+	ssize_t sent;
+
+	if (conn->send_fd_count && conn->sent == conn->send_at)
+		return send_attached(conn);
+	if (conn->send_fd_count)
+		len = conn->send_at - conn->sent;
+	sent = send(conn->fd, conn->out.data + conn->sent, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return sent < 0 ? -errno : sent;
+}
+
 /* Send what is due, as much as the socket takes. */
 static void flush(struct server *server, struct conn *conn)
 {
-	ssize_t sent = 0;
+	bool again = !conn->dead && unsent(conn);
 
-	if (conn->dead)
-		return;
-	if (unsent(conn))
-		sent = send(conn->fd, conn->out.data + conn->sent, unsent(conn),
-			    MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-		conn_close(server, conn);
-		return;
+	while (again) {
+		bool up_to_attached = conn->send_fd_count && conn->sent < conn->send_at;
+		ssize_t sent = send_some(conn);
+
+		if (sent < 0 && sent != -EAGAIN && sent != -EINTR) {
+			conn_close(server, conn);
+			return;
+		}
+		if (sent > 0)
+			conn->sent += (size_t)sent;
+		again = up_to_attached && sent > 0;
 	}
-	if (sent > 0)
-		conn->sent += (size_t)sent;
-	update_interest(server, conn);
+	if (!conn->dead)
+		update_interest(server, conn);
 }
 
 void conn_fail(struct server *server, struct conn *conn, const char *tag, const struct error *error)
@@ -205,7 +257,7 @@ static void watch_half_line(struct server *server, struct conn *conn)
 
 static void drop_announced(struct conn *conn, const struct request *request)
 {
-	for (int i = request->answer + request->console; i > 0; i--) {
+	for (unsigned int i = request->descriptors; i > 0; i--) {
 		int fd = conn_take_fd(conn);
 
 		fd_close(&fd);

@@ -14,6 +14,7 @@
 #include "forkserver/proto/protocol.h"
 #include "forkserver/proto/request.h"
 #include "forkserver/proto/text.h"
+#include "forkserver/server/export.h"
 #include "forkserver/server/list.h"
 #include "forkserver/server/timers.h"
 #include "forkserver/server/watch.h"
@@ -23,6 +24,9 @@ struct server;
 
 /* Replies that a client may leave unread before its connection is closed. */
 #define CONN_OUT_SIZE (1u << 20)
+
+/* Descriptors that one reply may carry. */
+#define CONN_SEND_FDS 24
 
 /* Each in a mapping of its own, of which only touched pages cost memory. */
 struct conn {
@@ -43,7 +47,11 @@ struct conn {
 	char freeze_tag[REQUEST_TAG_SIZE]; /* of the request for it             */
 	unsigned int fd_count;
 	int fds[FORKVM_PROTOCOL_MAX_DESCRIPTORS]; /* received, not yet claimed; owned */
-	size_t sent;				  /* bytes of out that are gone       */
+	struct export_hold hold;		  /* a clone that it holds            */
+	int send_fds[CONN_SEND_FDS];		  /* to go with byte send_at of out; owned */
+	unsigned int send_fd_count;
+	size_t send_at;
+	size_t sent; /* bytes of out that are gone       */
 	struct text out;
 	struct line_buffer in;
 	char in_data[FORKVM_PROTOCOL_MAX_LINE];
@@ -91,6 +99,12 @@ int conn_take_fd(struct conn *conn);
  */
 struct text *conn_text(struct conn *conn);
 void conn_finish(struct server *server, struct conn *conn);
+
+/*
+ * The message that is appended next takes count descriptors along, which are the connection's now.
+ * When none are on their way (send_fd_count).
+ */
+void conn_attach(struct conn *conn, const int *fds, unsigned int count);
 
 /* One line that tells of an error, with the tag it belongs to ("": none). */
 void conn_send_error(struct server *server, struct conn *conn, const char *tag,

@@ -15,6 +15,8 @@
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -38,6 +40,25 @@ static struct {
 	int *tid_address; /* where glibc caches this thread's id; NULL when the kernel won't say */
 } fork_state;
 
+/*
+ * A worker that the kernel made for a ring (io_uring) of this thread's. It stays when the ring is
+ * gone; it never runs the program, holds none of its locks, and no fork carries it.
+ */
+static bool is_ring_worker(const char *task)
+{
+	char path[64], name[16] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%.10s/comm", task);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (!fgets(name, sizeof(name), file))
+		name[0] = '\0';
+	fclose(file);
+	return !strncmp(name, "iou-wrk-", 8);
+}
+
 /* Threads of this process, or -errno. */
 static int count_threads(void)
 {
@@ -48,7 +69,7 @@ static int count_threads(void)
 	if (!dir)
 		return -errno;
 	while ((entry = readdir(dir))) {
-		if (entry->d_name[0] != '.')
+		if (entry->d_name[0] != '.' && !is_ring_worker(entry->d_name))
 			threads++;
 	}
 	closedir(dir);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "forkserver/server/export.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/pool.h"
 #include "forkserver/server/private.h"
@@ -78,10 +79,11 @@ static void op_stop(struct server *server, struct conn *conn, const struct reque
 typedef void op_fn(struct server *server, struct conn *conn, const struct request *request);
 
 static op_fn *const ops[] = {
-	[REQUEST_HELLO] = op_hello, [REQUEST_CLONE] = op_clone,
-	[REQUEST_LIST] = ops_list,  [REQUEST_INSPECT] = ops_inspect,
-	[REQUEST_KILL] = op_kill,   [REQUEST_STATS] = ops_stats,
-	[REQUEST_STOP] = op_stop,   [REQUEST_FREEZE] = boot_request_freeze,
+	[REQUEST_HELLO] = op_hello,	 [REQUEST_CLONE] = op_clone,
+	[REQUEST_LIST] = ops_list,	 [REQUEST_INSPECT] = ops_inspect,
+	[REQUEST_KILL] = op_kill,	 [REQUEST_STATS] = ops_stats,
+	[REQUEST_STOP] = op_stop,	 [REQUEST_FREEZE] = boot_request_freeze,
+	[REQUEST_EXPORT] = export_start, [REQUEST_RELEASE] = export_release,
 };
 
 static_assert(sizeof(ops) / sizeof(ops[0]) == REQUEST_OP_COUNT_, "a function for each op");

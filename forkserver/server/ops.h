@@ -5,6 +5,8 @@
 #ifndef FORKVM_FORKSERVER_SERVER_OPS_H
 #define FORKVM_FORKSERVER_SERVER_OPS_H
 
+#include <jansson.h>
+
 #include "forkserver/proto/request.h"
 #include "forkserver/server/server.h"
 
@@ -15,5 +17,10 @@ void ops_execute(struct server *server, struct conn *conn, const struct request 
 void ops_list(struct server *server, struct conn *conn, const struct request *request);
 void ops_inspect(struct server *server, struct conn *conn, const struct request *request);
 void ops_stats(struct server *server, struct conn *conn, const struct request *request);
+
+/* What they tell of disks (ops_disks.c): of all clones that have ended, the template, a clone. */
+json_t *ops_disk_totals(const struct server *server);
+json_t *ops_disks_of_template(const struct server *server);
+json_t *ops_disks_of_clone(const struct server *server, const struct clone *clone);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "forkserver/server/ops.h"
 #include "forkserver/server/procfs.h"
+#include "forkserver/server/put.h"
 #include "forkserver/server/sandbox.h"
 #include "forkvm_version.h"
 #include "vmm/base/util.h"
@@ -44,25 +45,6 @@ static void send_value(struct server *server, struct conn *conn, const struct re
 	conn_finish(server, conn);
 }
 
-static void put_number(json_t *object, const char *name, uint64_t value)
-{
-	/* JSON integers are signed here; no figure comes near. */
-	json_object_set_new(object, name,
-			    json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value));
-}
-
-static void put_flag(json_t *object, const char *name, bool value)
-{
-	json_object_set_new(object, name, json_boolean(value));
-}
-
-/* Nothing for NULL. */
-static void put_text(json_t *object, const char *name, const char *value)
-{
-	if (value)
-		json_object_set_new(object, name, json_string(value));
-}
-
 static json_t *describe_clone(const struct server *server, const struct clone *clone)
 {
 	json_t *object = json_object();
@@ -75,6 +57,7 @@ static json_t *describe_clone(const struct server *server, const struct clone *c
 	put_number(object, "client_pid", clone->owner ? (uint64_t)clone->owner->pid : 0);
 	put_flag(object, "ending", clone->was_killed);
 	put_flag(object, "spare", clone->state != CLONE_SERVING);
+	put_flag(object, "held", clone->holders > 0);
 	return object;
 }
 
@@ -132,6 +115,8 @@ static void inspect_clone(struct server *server, struct conn *conn, const struct
 	}
 	object = describe_clone(server, clone);
 	json_object_set_new(object, "memory", describe_memory(clone->pid));
+	if (server->disks.plan)
+		json_object_set_new(object, "disks", ops_disks_of_clone(server, clone));
 	if (clone->timer.place)
 		put_number(object, "time_left_ms",
 			   (max_u64(clone->timer.at_ns, server->now_ns) - server->now_ns) /
@@ -154,6 +139,7 @@ static void describe_frozen(const struct server *server, json_t *object)
 	put_flag(object, "lazy_memslots", info->lazy_slots);
 	put_number(object, "msrs", info->msrs);
 	put_number(object, "msrs_written", info->msrs_written);
+	put_number(object, "working_set_pages", server->learning.pages);
 	put_flag(object, "irqchip", info->irqchip);
 	put_flag(object, "cpuid", info->cpuid);
 	put_number(object, "request_capacity", server->request_capacity);
@@ -175,6 +161,8 @@ static json_t *describe_template(const struct server *server)
 	put_flag(object, "rng", options->machine.rng);
 	put_number(object, "ram_bytes", options->machine.ram_size);
 	put_number(object, "vcpus", options->machine.vcpus);
+	if (options->disks.count)
+		json_object_set_new(object, "disks", ops_disks_of_template(server));
 	if (server->serving)
 		describe_frozen(server, object);
 	else
@@ -218,6 +206,12 @@ static json_t *describe_server(const struct server *server)
 	put_number(object, "spare_age_ms", options->spares.age_ns / NS_PER_MS);
 	put_number(object, "spare_memory_bytes", options->spares.memory);
 	put_number(object, "spare_rate", options->spares.rate);
+	if (options->disks.count) {
+		put_text(object, "overlay",
+			 options->disks.overlay_dir ? server->disks.overlays.path : "memory");
+		put_number(object, "overlay_limit_bytes", options->disks.overlay_limit);
+		put_flag(object, "io_uring", !options->disks.no_io_uring);
+	}
 	put_flag(object, "anchor", server->anchor.pidfd >= 0);
 	put_flag(object, "sandbox", sandbox_available());
 	return object;
@@ -332,6 +326,8 @@ void ops_stats(struct server *server, struct conn *conn, const struct request *r
 	json_object_set_new(reply, "fork_us", describe_times(&metrics->fork_ns));
 	json_object_set_new(reply, "spares", describe_spares(server));
 	json_object_set_new(reply, "connections", describe_connections(server));
+	if (server->options->disks.count)
+		json_object_set_new(reply, "disks", ops_disk_totals(server));
 	put_number(reply, "requests", metrics->requests);
 	put_number(reply, "requests_refused", metrics->requests_refused);
 	put_number(reply, "descriptors", descriptors < 0 ? 0 : (uint64_t)descriptors);

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "forkserver/proto/protocol.h"
+#include "forkserver/server/learning.h"
 #include "forkserver/server/pool_policy.h"
 #include "vmm/machine/machine.h"
 
@@ -34,6 +35,34 @@ struct serve_serial {
 	const char *path; /* of SERVE_SERIAL_FILE */
 };
 
+#define SERVE_DISK_PATH_SIZE   4096u
+#define SERVE_DISK_SERIAL_SIZE 21u /* of VIRTIO_BLK_T_GET_ID, and a zero */
+
+enum serve_disk_format {
+	SERVE_DISK_AUTO, /* qcow2 where the file begins like one, else raw */
+	SERVE_DISK_RAW,
+	SERVE_DISK_QCOW2,
+};
+
+/* One --disk. */
+struct serve_disk {
+	bool is_empty; /* a slot without an image: clones may be given one */
+	char path[SERVE_DISK_PATH_SIZE];
+	enum serve_disk_format format;
+	bool read_only;
+	bool durable;
+	enum disk_direct direct;
+	char serial[SERVE_DISK_SERIAL_SIZE]; /* "": none */
+};
+
+struct serve_disks {
+	struct serve_disk disk[MACHINE_DISKS_MAX];
+	unsigned int count;
+	const char *overlay_dir; /* where overlays are; NULL: in memory         */
+	uint64_t overlay_limit;	 /* bytes that a clone's overlay may hold; 0: any */
+	bool no_io_uring;
+};
+
 struct serve_options {
 	/* the template: a stub or, if that is NULL, a Linux guest */
 	const char *device; /* NULL: /dev/kvm                       */
@@ -41,7 +70,8 @@ struct serve_options {
 	const char *args;   /* boot arguments for the stub, or NULL */
 	struct machine_linux guest;
 	struct serve_serial serial;
-	struct machine_config machine;
+	struct machine_config machine; /* without its disks */
+	struct serve_disks disks;
 	uint64_t boot_timeout_ns; /* 0: none                                               */
 	uint64_t freeze_after_ns; /* freeze it then, wherever it is; 0: where it says so   */
 
@@ -60,6 +90,7 @@ struct serve_options {
 	bool keep_clones;	   /* clones outlive the server                           */
 	struct pool_limits spares; /* at_once is the server's own choice                  */
 	bool anchor;
+	enum learning_mode working_set;
 };
 
 #endif

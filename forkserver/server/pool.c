@@ -143,18 +143,21 @@ static int fork_spare(struct server *server, int *own_fd, int *child_fd, struct 
 {
 	struct pool *pool = &server->pool;
 	struct launch launch = {.answer_fd = -1, .console_fd = -1, .claim_fd = *child_fd};
-	struct gift gift = {*child_fd, -1};
+	struct gift gift = NO_GIFT;
 	struct clone *clone = NULL;
-	int rc = clone_fork(server, &launch, NULL, 0, &clone, error);
+	int rc;
 
+	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
+		launch.given[i].fd = -1;
+	rc = clone_fork(server, &launch, NULL, 0, &clone, error);
 	if (rc < 0)
 		return rc;
 	enter(pool, clone, CLONE_MAKING);
 	clone->spare.fd = fd_steal(own_fd);
 	clone->spare.watch.kind = WATCH_SPARE;
 	if (launch.share_files) {
+		gift.answer_fd = fd_steal(child_fd); /* that it has another name is all the same */
 		clone_lend(server, clone, &gift);
-		*child_fd = -1;
 	}
 	clone->timer.expire = on_making_timeout;
 	timers_arm(&server->timers, &clone->timer, server->now_ns + MAKING_NS);

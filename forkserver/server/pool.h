@@ -90,7 +90,7 @@ bool pool_claim(struct server *server, struct conn *conn, const struct request *
 		struct gift *gift);
 
 /* Why a request that wants a spare only gets none: -EAGAIN, -EOPNOTSUPP. */
-int pool_refuse(const struct server *server, struct error *error);
+int pool_refuse(const struct server *server, const struct request *request, struct error *error);
 
 /* A clone is about to be made: give up a spare if they fill the limit. */
 void pool_make_room(struct server *server);

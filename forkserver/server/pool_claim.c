@@ -122,7 +122,8 @@ bool pool_claim(struct server *server, struct conn *conn, const struct request *
 	struct pool_stash *stash;
 	struct clone *clone;
 
-	if (!pool->limits.high)
+	/* A spare has no disk of the client's. */
+	if (!pool->limits.high || request->disk_count)
 		return false;
 	stash = free_stash(pool);
 	while (stash && (clone = take_youngest(pool))) {
@@ -145,11 +146,14 @@ bool pool_claim(struct server *server, struct conn *conn, const struct request *
 	return false;
 }
 
-int pool_refuse(const struct server *server, struct error *error)
+int pool_refuse(const struct server *server, const struct request *request, struct error *error)
 {
 	if (!server->pool.limits.high)
 		return error_set(error, EOPNOTSUPP,
 				 "this server keeps no spares (--spares): leave \"spare\" out");
+	if (request->disk_count)
+		return error_set(error, EOPNOTSUPP,
+				 "a spare cannot be given disks: leave \"spare\" or \"disks\" out");
 	return error_set(
 		error, EAGAIN,
 		"no spare is parked: try again, or have a clone made (\"spare\": \"any\")");
@@ -208,9 +212,11 @@ bool pool_lost_claim(struct server *server, struct clone *clone, struct pool_aga
 	}
 	*ret = (struct pool_again){
 		.stash = stash,
-		.gift = {fd_steal(&clone->loaned_fds[0]), fd_steal(&clone->loaned_fds[1])},
+		.gift = NO_GIFT,
 		.conn = clone->owner,
 	};
+	ret->gift.answer_fd = fd_steal(&clone->loaned_fds[0]);
+	ret->gift.console_fd = fd_steal(&clone->loaned_fds[1]);
 	clone->spare.stash = NULL;
 	return true;
 }

@@ -6,8 +6,10 @@
  * made of several:
  *
  *	1. the clones' program. Where it would kill, it goes on to 2 instead.
- *	2. was the call made at the gate? If not: the threads' program, or kill without threads.
- *	3. the server's program.
+ *	2. was the call made at the gate? If so: 5.
+ *	3. with disks: was it made in the nursery? If so: the nursery's program.
+ *	4. with further threads: the threads' program. Else: kill.
+ *	5. the server's program.
  *
  * Calls that the clones' table allows without looking at arguments are decided without looking at
  * the address either, so the kernel caches the verdict and runs no filter at all for them.
@@ -71,9 +73,16 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_rules *rules)
 	return 0;
 }
 
-/* A libseccomp filter that kills for what is in neither table. NULL: no memory. */
-static scmp_filter_ctx make_filter(const struct sandbox_rules *rules,
-				   const struct sandbox_rules *more)
+/* Tables that are carried out as one. */
+#define TABLES_MAX 3
+
+struct tables {
+	const struct sandbox_rules *list[TABLES_MAX];
+	size_t count;
+};
+
+/* A libseccomp filter that kills for what is not in the tables. NULL: no memory. */
+static scmp_filter_ctx make_filter(const struct tables *tables)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 
@@ -81,17 +90,21 @@ static scmp_filter_ctx make_filter(const struct sandbox_rules *rules,
 		return NULL;
 	/* A clone's commonest call goes first: the programs are sequences of comparisons. */
 	if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0 ||
-	    seccomp_syscall_priority(filter, SCMP_SYS(ioctl), 255) < 0 ||
-	    add_rules(filter, rules) < 0 || (more && add_rules(filter, more) < 0)) {
+	    seccomp_syscall_priority(filter, SCMP_SYS(ioctl), 255) < 0) {
 		seccomp_release(filter);
 		return NULL;
+	}
+	for (size_t i = 0; i < tables->count; i++) {
+		if (add_rules(filter, tables->list[i]) < 0) {
+			seccomp_release(filter);
+			return NULL;
+		}
 	}
 	return filter;
 }
 
-/* Append what the table becomes, with another one if not NULL; it decides everything. -errno. */
-static int append_table(struct program *program, const struct sandbox_rules *rules,
-			const struct sandbox_rules *more)
+/* Append what the tables become, which decides everything. -errno. */
+static int append_tables(struct program *program, const struct tables *tables)
 {
 	_cleanup_close_ int fd = memfd_create("seccomp", MFD_CLOEXEC);
 	size_t room = (BPF_MAXINSNS - program->len) * sizeof(program->code[0]);
@@ -101,7 +114,7 @@ static int append_table(struct program *program, const struct sandbox_rules *rul
 
 	if (fd < 0)
 		return -errno;
-	filter = make_filter(rules, more);
+	filter = make_filter(tables);
 	if (!filter)
 		return -ENOMEM;
 	rc = seccomp_export_bpf(filter, fd);
@@ -117,6 +130,11 @@ static int append_table(struct program *program, const struct sandbox_rules *rul
 	return 0;
 }
 
+static int append_table(struct program *program, const struct sandbox_rules *rules)
+{
+	return append_tables(program, &(struct tables){.list = {rules}, .count = 1});
+}
+
 /* Where the program so far kills, let it go on with what will be appended. */
 static void open_end(struct program *program)
 {
@@ -130,18 +148,17 @@ static void open_end(struct program *program)
 }
 
 /*
- * For calls made at the gate, jump over what elsewhere holds; other calls fall into it. elsewhere
- * is appended too, and must decide everything.
+ * For calls made at address, jump over what elsewhere holds; other calls fall into it. elsewhere is
+ * appended too, and must decide everything.
  */
-static int append_gate(struct program *program, const struct program *elsewhere)
+static int append_gate(struct program *program, uint64_t address, const struct program *elsewhere)
 {
 	const uint32_t low = offsetof(struct seccomp_data, instruction_pointer);
-	const uint64_t gate = gate_address();
 	const struct sock_filter check[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)gate, 0, 3),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)address, 0, 3),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low + 4),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(gate >> 32), 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(address >> 32), 0, 1),
 		BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)elsewhere->len),
 	};
 
@@ -167,39 +184,56 @@ static int load(const struct sock_filter *code, size_t len, unsigned int flags)
 	return 0;
 }
 
-static int load_parts(struct program *program, struct program *elsewhere, bool threads, bool spares)
+/* For calls that no clone may make from just anywhere and that were not made at the gate. */
+static int append_elsewhere(struct program *program, struct program *spare,
+			    const struct sandbox_needs *needs)
 {
-	int rc = append_table(program, &sandbox_clone_rules, spares ? &sandbox_spare_rules : NULL);
+	struct program *last = needs->disks ? spare : program;
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	open_end(program);
-	if (threads)
-		rc = append_table(elsewhere, &sandbox_thread_rules, NULL);
+	if (needs->threads)
+		rc = append_table(last, &sandbox_thread_rules);
 	else
-		elsewhere->code[elsewhere->len++] =
+		last->code[last->len++] =
 			(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-	if (rc < 0)
+	if (rc < 0 || !needs->disks)
 		return rc;
-	rc = append_gate(program, elsewhere);
-	if (rc < 0)
-		return rc;
-	rc = append_table(program, &sandbox_server_rules, NULL);
-	if (rc < 0)
-		return rc;
-	return load(program->code, program->len, 0);
+	rc = append_gate(program, nursery_address(), spare);
+	return rc < 0 ? rc : append_table(program, &sandbox_nursery_rules);
 }
 
-static int load_filter(bool threads, bool spares)
+static int load_parts(struct program parts[3], const struct sandbox_needs *needs)
+{
+	struct tables tables = {.list = {&sandbox_clone_rules}, .count = 1};
+	struct program *whole = &parts[0];
+	int rc;
+
+	if (needs->disks)
+		tables.list[tables.count++] = &sandbox_disk_rules;
+	if (needs->spares)
+		tables.list[tables.count++] = &sandbox_spare_rules;
+	rc = append_tables(whole, &tables);
+	if (rc < 0)
+		return rc;
+	open_end(whole);
+	rc = append_elsewhere(&parts[1], &parts[2], needs);
+	if (rc == 0)
+		rc = append_gate(whole, gate_address(), &parts[1]);
+	if (rc == 0)
+		rc = append_table(whole, &sandbox_server_rules);
+	return rc < 0 ? rc : load(whole->code, whole->len, 0);
+}
+
+static int load_filter(const struct sandbox_needs *needs)
 {
 	/* Not on the stack, whose pages every clone would inherit. */
-	struct program *parts = private_map(2 * sizeof(*parts));
+	struct program *parts = private_map(3 * sizeof(*parts));
 	int rc;
 
 	if (!parts)
 		return -ENOMEM;
-	rc = load_parts(&parts[0], &parts[1], threads, spares);
-	private_unmap(parts, 2 * sizeof(*parts));
+	rc = load_parts(parts, needs);
+	private_unmap(parts, 3 * sizeof(*parts));
 	return rc;
 }
 
@@ -211,7 +245,7 @@ static int drop_capabilities(void)
 	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
 
-int sandbox_enter(bool threads, bool spares, struct error *error)
+int sandbox_enter(const struct sandbox_needs *needs, struct error *error)
 {
 	const struct rlimit no_core = {0, 0};
 	int rc;
@@ -226,7 +260,7 @@ int sandbox_enter(bool threads, bool spares, struct error *error)
 	rc = drop_capabilities();
 	if (rc < 0)
 		return error_set_errno(error, -rc, "cannot drop capabilities");
-	rc = load_filter(threads, spares);
+	rc = load_filter(needs);
 	if (rc < 0)
 		return error_set_errno(error, -rc,
 				       "cannot load the system call filter (the kernel needs "
@@ -265,6 +299,6 @@ int sandbox_enter_idle(void)
 		return 0;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
-	rc = append_table(&program, &sandbox_idle_rules, NULL);
+	rc = append_table(&program, &sandbox_idle_rules);
 	return rc < 0 ? rc : load(program.code, program.len, 0);
 }

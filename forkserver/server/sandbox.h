@@ -15,15 +15,21 @@
  */
 bool sandbox_available(void);
 
+/* What clones need beyond the least. */
+struct sandbox_needs {
+	bool threads; /* several vCPUs, or devices: they make threads until sandbox_seal_threads */
+	bool spares;  /* some are made ahead, and claimed by a packet with descriptors           */
+	bool disks;   /* they do I/O, with what they make until nursery_leave */
+};
+
 /*
  * Lock this process, and every process forked from it, down for good: no new privileges, no
  * capabilities, no core dumps, and the filter of sandbox_rules.c, by which the server-only system
- * calls work through the gate alone (gate.h), so not in a clone. threads: clones may make threads
- * until they call sandbox_seal_threads. spares: they may receive what spares do. All that needs
- * files, sockets or programs comes before. Errors: -ENOSYS without seccomp, -EACCES, -ENOMEM. Does
- * nothing where it is not available.
+ * calls work through the gate alone (gate.h), so not in a clone. All that needs files, sockets or
+ * programs comes before.
+ * Errors: -ENOSYS without seccomp, -EACCES, -ENOMEM. Does nothing where it is not available.
  */
-int sandbox_enter(bool threads, bool spares, struct error *error);
+int sandbox_enter(const struct sandbox_needs *needs, struct error *error);
 
 /*
  * In a clone with further threads (vCPUs, devices), when all of them exist: no more of them, and

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/sched.h>
 #include <linux/sockios.h>
 #include <signal.h>
@@ -91,6 +92,27 @@ static const struct sandbox_rule spare_rules[] = {
 	{CALL(recvmsg), .reason = "a spare's claim, which brings its client's descriptors"},
 };
 
+static const struct sandbox_rule disk_rules[] = {
+	{CALL(io_uring_enter), .reason = "disks' requests, by rings that are restricted to them"},
+	{CALL(preadv), .reason = "disks' requests, where a ring is no use"},
+	{CALL(pwritev), .reason = "as preadv"},
+	{CALL(fallocate), .reason = "discarded blocks go back to the host"},
+	{CALL(fdatasync), .reason = "a durable disk's flush"},
+};
+
+static const struct sandbox_rule nursery_rules[] = {
+	{CALL(io_uring_setup),
+	 .reason = "a disk's ring, of which the next call restricts what it does"},
+	{CALL(io_uring_register), .reason = "restrictions, then nothing more: they forbid it"},
+	{CALL(memfd_create), .reason = "overlays and bitmaps in memory"},
+	{CALL(ftruncate), .reason = "their size"},
+	{CALL(openat), .reason = "overlays in a folder, and what is to have O_DIRECT anew"},
+	{CALL(fstat), .reason = "what kind of file a client gave"},
+	{CALL(fstatfs), .reason = "whether it is in memory"},
+	{CALL(statx), .reason = "what O_DIRECT asks for"},
+	{CALL(ioctl), WHERE(1, INT_BITS, BLKGETSIZE64), .reason = "the size of a block device"},
+};
+
 static const struct sandbox_rule server_rules[] = {
 	{CALL(clone3), .reason = "makes clones"},
 	{CALL(epoll_wait), .reason = "waits for all there is to do"},
@@ -99,15 +121,19 @@ static const struct sandbox_rule server_rules[] = {
 	{CALL(recvmsg), .reason = "requests with descriptors; reports with their sender's pid"},
 	{CALL(getsockopt), .reason = "SO_PEERCRED of clients, SO_TYPE of their descriptors"},
 	{CALL(socketpair), .reason = "between it and a spare"},
-	{CALL(sendmsg), .reason = "claims a spare, with its client's descriptors"},
 	{CALL(ioctl), WHERE(1, INT_BITS, SIOCOUTQ), .reason = "has a spare taken its claim?"},
 	{CALL(fcntl), WHERE(1, INT_BITS, F_DUPFD_CLOEXEC), .reason = "moves descriptors up"},
 	{CALL(waitid), .reason = "how a clone ended"},
-	{CALL(pidfd_send_signal), WHERE(1, INT_BITS, SIGKILL), .reason = "ends a clone"},
+	{CALL(pidfd_send_signal), .reason = "ends a clone; stops it for an export, lets it go on"},
+	{CALL(pidfd_getfd), .reason = "a stopped clone's overlay, for an export"},
+	{CALL(process_vm_readv), .reason = "a clone's figures about its disks"},
+	{CALL(sendmsg), .reason = "an export's descriptors, to the client that asked; a claim"},
+	{CALL(statx), .reason = "kind and size of files that clients give for disks"},
 	{CALL(kcmp), .reason = "has a clone its own table of descriptors yet?"},
-	{CALL(openat), WHERE(2, INT_BITS, O_RDONLY | O_CLOEXEC | O_NOFOLLOW),
-	 .reason = "/proc, for memory figures; never for writing"},
+	{CALL(openat), WHERE(2, INT_BITS & ~(uint64_t)O_NOFOLLOW, O_RDONLY | O_CLOEXEC),
+	 .reason = "/proc, for memory figures, and for overlays anew; never for writing"},
 	{CALL(pread64), .reason = "/proc/vmstat, again and again"},
+	{CALL(lseek), .reason = "the size of a block device that a client gave"},
 	{CALL(getdents64), .reason = "counts open descriptors"},
 	{CALL(unlink), .reason = "its socket, when it stops"},
 };
@@ -122,5 +148,7 @@ static const struct sandbox_rule idle_rules[] = {
 const struct sandbox_rules sandbox_clone_rules = {clone_rules, ARRAY_SIZE(clone_rules)};
 const struct sandbox_rules sandbox_thread_rules = {thread_rules, ARRAY_SIZE(thread_rules)};
 const struct sandbox_rules sandbox_spare_rules = {spare_rules, ARRAY_SIZE(spare_rules)};
+const struct sandbox_rules sandbox_disk_rules = {disk_rules, ARRAY_SIZE(disk_rules)};
+const struct sandbox_rules sandbox_nursery_rules = {nursery_rules, ARRAY_SIZE(nursery_rules)};
 const struct sandbox_rules sandbox_server_rules = {server_rules, ARRAY_SIZE(server_rules)};
 const struct sandbox_rules sandbox_idle_rules = {idle_rules, ARRAY_SIZE(idle_rules)};

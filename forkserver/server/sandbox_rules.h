@@ -33,6 +33,15 @@ extern const struct sandbox_rules sandbox_thread_rules;
 /* What spares need on top: clones that were made ahead of their claim. */
 extern const struct sandbox_rules sandbox_spare_rules;
 
+/* What clones with disks need on top, as long as they live: I/O on descriptors at hand. */
+extern const struct sandbox_rules sandbox_disk_rules;
+
+/*
+ * What clones with disks need while they are made, and only through the nursery: what brings new
+ * descriptors.
+ */
+extern const struct sandbox_rules sandbox_nursery_rules;
+
 /* What only the server needs, and only through the gate. */
 extern const struct sandbox_rules sandbox_server_rules;
 

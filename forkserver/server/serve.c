@@ -115,9 +115,11 @@ static int allocate(struct server *server, struct error *error)
 		rc = clones_init(&server->clones, capacity, pool_further_records(&server->pool));
 	if (rc == 0)
 		rc = timers_init(&server->timers, (size_t)server->clones.record_count +
-							  options->max_connections + 8);
+							  2 * (size_t)options->max_connections + 8);
 	if (rc == 0)
 		rc = private_json_init();
+	if (rc == 0)
+		rc = learning_init(&server->learning, options->working_set);
 	if (rc < 0)
 		return error_set(error, ENOMEM, "no memory for the records of %u clones", capacity);
 	return 0;
@@ -154,6 +156,8 @@ static int prepare(struct server *server, struct serve_options *options, struct 
 		return error_set_errno(error, -rc, "cannot make the cradle");
 	umask(077);
 	rc = take_descriptors(server, options, error);
+	if (rc == 0)
+		rc = server_disks_reserve(&options->disks, error);
 	if (rc == 0)
 		rc = kvm_host_open(options->device, &server->host, error);
 	if (rc == 0)
@@ -199,14 +203,20 @@ static int open_loop(struct server *server, struct error *error)
 /* From here on the process has one thread and forks. */
 static int lock_down(struct server *server, struct error *error)
 {
-	int rc = fork_prepare(machine_extra_threads(server->machine) > 0, error);
+	const struct sandbox_needs needs = {
+		.threads = machine_extra_threads(server->machine) > 0,
+		.disks = server->options->disks.count > 0,
+		.spares = server->options->spares.high > 0,
+	};
+	int rc = server_disks_settle(server, error);
 
+	if (rc == 0)
+		rc = fork_prepare(needs.threads, error);
 	if (rc < 0)
 		return rc;
 	/* Before the filter: it needs one of its own. */
 	anchor_start(server);
-	rc = sandbox_enter(machine_extra_threads(server->machine) > 0,
-			   server->options->spares.high > 0, error);
+	rc = sandbox_enter(&needs, error);
 	if (rc < 0)
 		return rc;
 	if (!sandbox_available())
@@ -285,6 +295,7 @@ static struct server *server_new(const struct serve_options *options)
 	server->listener.fd = -1;
 	server->listener.lock_fd = -1;
 	template_init(&server->template);
+	server_disks_init(&server->disks);
 	boot_init(&server->boot);
 	anchor_init(&server->anchor);
 	conns_init(&server->conns);
@@ -297,10 +308,12 @@ static void server_free(struct server *server)
 	listener_done(&server->listener);
 	machine_free(server->machine);
 	template_done(&server->template);
+	server_disks_done(&server->disks);
 	kvm_host_close(server->host);
 	if (server->clones.records)
 		clones_done(&server->clones);
 	pool_done(&server->pool);
+	learning_done(&server->learning);
 	if (server->timers.heap)
 		timers_done(&server->timers);
 	fd_close(&server->epoll_fd);

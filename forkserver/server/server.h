@@ -16,6 +16,8 @@
 #include "forkserver/server/boot.h"
 #include "forkserver/server/clone.h"
 #include "forkserver/server/conn.h"
+#include "forkserver/server/disks.h"
+#include "forkserver/server/learning.h"
 #include "forkserver/server/listener.h"
 #include "forkserver/server/metrics.h"
 #include "forkserver/server/options.h"
@@ -45,6 +47,7 @@ struct server {
 	struct listener listener;
 
 	struct template template; /* while it runs */
+	struct server_disks disks;
 	struct boot boot;
 	struct anchor anchor;
 	struct clones clones;
@@ -52,9 +55,11 @@ struct server {
 	struct conns conns;
 	struct timers timers;
 	struct metrics metrics;
-	uint64_t now_ns; /* when the loop last woke up                       */
-	bool stopping;	 /* no new clones or connections; ends when it can   */
-	bool serving;	 /* the template is frozen, the process locked down  */
+	struct learning learning;
+	union packet packet; /* the last from a clone */
+	uint64_t now_ns;     /* when the loop last woke up                       */
+	bool stopping;	     /* no new clones or connections; ends when it can   */
+	bool serving;	     /* the template is frozen, the process locked down  */
 };
 
 /* "booting", then "frozen". */

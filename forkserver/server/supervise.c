@@ -15,6 +15,7 @@
 
 #include "forkserver/proto/fdpass.h"
 #include "forkserver/server/clone.h"
+#include "forkserver/server/export.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/pool.h"
 #include "forkserver/server/procfs.h"
@@ -41,20 +42,27 @@ static struct clone *find_by_pid(struct clones *clones, pid_t pid)
 	return NULL;
 }
 
-static bool report_is_sound(const struct report *report, size_t len, const struct clone *clone)
+static bool report_is_sound(const struct server *server, const struct report *report, size_t len,
+			    const struct clone *clone)
 {
-	return len == sizeof(*report) && report->magic == REPORT_MAGIC &&
+	const size_t disks_len = server->options->disks.count * sizeof(struct disk_stats);
+
+	return len >= sizeof(*report) && report->magic == REPORT_MAGIC &&
+	       len == sizeof(*report) + (report->disks ? disks_len : 0) &&
+	       (!report->disks || report->disks == server->options->disks.count) &&
 	       report->clone_id == clone->id && report->end < FORKVM_END_COUNT_ &&
 	       report->end != FORKVM_END_TIMEOUT && !clone->has_report;
 }
 
-static void take_report(struct server *server, pid_t pid, const struct report *report, size_t len)
+static void take_report(struct server *server, pid_t pid, const struct report_packet *packet,
+			size_t len)
 {
+	const struct report *report = &packet->report;
 	struct clones *clones = &server->clones;
 	struct clone *clone = NULL;
 
 	/* The place is a hint that saves a search; the kernel's pid decides. */
-	if (len == sizeof(*report) && report->place < clones->used)
+	if (len >= sizeof(*report) && report->place < clones->used)
 		clone = &clones->records[report->place];
 	if (!clone || clone->pid != pid || clone->pidfd < 0)
 		clone = find_by_pid(clones, pid);
@@ -62,7 +70,7 @@ static void take_report(struct server *server, pid_t pid, const struct report *r
 		log_warning("process %d, which is no clone, sent a report", pid);
 		return;
 	}
-	if (!report_is_sound(report, len, clone)) {
+	if (!report_is_sound(server, report, len, clone)) {
 		log_error("clone %lu (process %d) sent %s: it is killed", clone->id, pid,
 			  clone->has_report ? "a second report" : "a report that is none");
 		clone->has_report = false;
@@ -72,6 +80,8 @@ static void take_report(struct server *server, pid_t pid, const struct report *r
 	clone->has_report = !clone->was_killed || clone->kill_end != FORKVM_END_HOST_ERROR;
 	clone->report = *report;
 	clone->report.error.text[ERROR_TEXT_SIZE - 1] = '\0';
+	if (report->disks)
+		server_disks_count(&server->disks, packet->disks, report->disks);
 }
 
 /* The pid of the sender, of which the kernel vouches; 0 when it did not say. */
@@ -89,14 +99,22 @@ static pid_t sender_of(struct msghdr *message)
 	return 0;
 }
 
+static void take_packet(struct server *server, pid_t pid, const union packet *packet, size_t len)
+{
+	if (len >= sizeof(packet->magic) && packet->magic == LEARNT_MAGIC)
+		learning_take(server, pid, &packet->learnt, len);
+	else
+		take_report(server, pid, &packet->report, len);
+}
+
 void clones_take_reports(struct server *server)
 {
+	union packet *packet = &server->packet;
 	union fdpass_control control;
-	struct report report;
 	ssize_t len;
 
 	do {
-		struct iovec iov = {.iov_base = &report, .iov_len = sizeof(report)};
+		struct iovec iov = {.iov_base = packet, .iov_len = sizeof(*packet)};
 		struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 		int fds[1];
 		size_t count;
@@ -107,7 +125,7 @@ void clones_take_reports(struct server *server)
 			continue;
 		/* Clones cannot send descriptors; should one manage to, they are not kept. */
 		(void)fdpass_take(&message, fds, 0, &count);
-		take_report(server, sender_of(&message), &report,
+		take_packet(server, sender_of(&message), packet,
 			    message.msg_flags & MSG_TRUNC ? 0 : (size_t)len);
 	} while (len >= 0);
 }
@@ -187,6 +205,7 @@ static void append_stages(struct text *text, const struct clone *clone)
 	static const enum forkvm_stage machine_stages[] = {
 		[MACHINE_STAGE_START] = FORKVM_STAGE_START,
 		[MACHINE_STAGE_VM] = FORKVM_STAGE_VM,
+		[MACHINE_STAGE_POPULATE] = FORKVM_STAGE_POPULATE,
 		[MACHINE_STAGE_MEMSLOTS] = FORKVM_STAGE_MEMSLOTS,
 		[MACHINE_STAGE_VCPUS] = FORKVM_STAGE_VCPUS,
 		[MACHINE_STAGE_STATE] = FORKVM_STAGE_STATE,
@@ -252,8 +271,8 @@ static void free_record(struct server *server, struct clone *clone)
 		clones->unwatched_count--;
 	fd_close(&clone->pidfd);
 	fd_close(&clone->spare.fd);
-	fd_close(&clone->loaned_fds[0]);
-	fd_close(&clone->loaned_fds[1]);
+	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
+		fd_close(&clone->loaned_fds[i]);
 	list_remove(&clone->loan_link);
 	list_remove(&clone->owner_link);
 	list_remove(&clone->link);
@@ -272,6 +291,7 @@ static void tell_end(struct server *server, struct clone *clone, const struct ve
 	if (verdict->end == FORKVM_END_HOST_ERROR)
 		log_warning("clone %lu (process %d) failed: %s", clone->id, clone->pid,
 			    verdict->text);
+	export_on_clone_end(server, clone);
 	if (clone->owner)
 		send_ended(server, clone, verdict);
 }
@@ -290,6 +310,7 @@ void clone_on_exit(struct server *server, struct clone *clone)
 		pool_on_exit(server, clone, verdict.text[0] ? verdict.text : "its guest is done");
 		free_record(server, clone);
 	} else if (pool_lost_claim(server, clone, &again)) {
+		export_on_clone_end(server, clone);
 		log_info("spare %lu had died when it was claimed: %s", clone->id, verdict.text);
 		free_record(server, clone);
 		pool_resend(server, &again);

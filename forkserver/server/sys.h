@@ -10,14 +10,18 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "forkserver/server/gate.h"
 
@@ -39,11 +43,6 @@ static inline int sys_accept(int fd)
 static inline ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags)
 {
 	return sys_call(SYS_recvmsg, sys_int(fd), (uintptr_t)message, sys_int(flags), 0);
-}
-
-static inline ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags)
-{
-	return sys_call(SYS_sendmsg, sys_int(fd), (uintptr_t)message, sys_int(flags), 0);
 }
 
 /* Two ends of a connection of packets, close-on-exec. */
@@ -83,15 +82,63 @@ static inline int sys_wait_pidfd(int pidfd, siginfo_t *info)
 			      0, 0);
 }
 
+static inline int sys_pidfd_signal(int pidfd, int signal)
+{
+	return (int)sys_call(SYS_pidfd_send_signal, sys_int(pidfd), sys_int(signal), 0, 0);
+}
+
 static inline int sys_pidfd_kill(int pidfd)
 {
-	return (int)sys_call(SYS_pidfd_send_signal, sys_int(pidfd), SIGKILL, 0, 0);
+	return sys_pidfd_signal(pidfd, SIGKILL);
+}
+
+/* Does a child stand still after SIGSTOP, all threads of it? */
+static inline bool sys_pidfd_is_stopped(int pidfd)
+{
+	siginfo_t info = {0};
+
+	return gate_call(SYS_waitid, P_PIDFD, pidfd, (long)(uintptr_t)&info,
+			 WSTOPPED | WNOHANG | WNOWAIT, 0, 0) == 0 &&
+	       info.si_pid;
+}
+
+/* A copy of a child's descriptor of that number. */
+static inline int sys_pidfd_getfd(int pidfd, int number)
+{
+	return (int)sys_call(SYS_pidfd_getfd, sys_int(pidfd), sys_int(number), 0, 0);
+}
+
+static inline ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	return sys_call(SYS_sendmsg, sys_int(fd), (uintptr_t)message, sys_int(flags), 0);
+}
+
+/* Read size bytes of a child's memory, where it has the same address. */
+static inline ssize_t sys_read_child(pid_t pid, const void *at, void *data, size_t size)
+{
+	const struct iovec here = {data, size};
+	const struct iovec there = {(void *)(uintptr_t)at, size};
+
+	return gate_call(SYS_process_vm_readv, pid, (long)(uintptr_t)&here, 1,
+			 (long)(uintptr_t)&there, 1, 0);
 }
 
 static inline int sys_open_read(const char *path)
 {
 	return (int)sys_call(SYS_openat, sys_int(AT_FDCWD), (uintptr_t)path,
 			     O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+}
+
+/* The same where the last part of the path is a link, as of /proc/self/fd. */
+static inline int sys_reopen_read(const char *path)
+{
+	return (int)sys_call(SYS_openat, sys_int(AT_FDCWD), (uintptr_t)path, O_RDONLY | O_CLOEXEC,
+			     0);
+}
+
+static inline off_t sys_seek_end(int fd)
+{
+	return sys_call(SYS_lseek, sys_int(fd), 0, SEEK_END, 0);
 }
 
 static inline ssize_t sys_pread(int fd, void *data, size_t size)
@@ -102,6 +149,14 @@ static inline ssize_t sys_pread(int fd, void *data, size_t size)
 static inline ssize_t sys_getdents(int fd, void *data, size_t size)
 {
 	return sys_call(SYS_getdents64, sys_int(fd), (uintptr_t)data, size, 0);
+}
+
+/* Type and size, as the kernel knows them: it asks no file server for it. */
+static inline int sys_statx(int fd, struct statx *ret)
+{
+	return (int)gate_call(SYS_statx, fd, (long)(uintptr_t) "",
+			      AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE,
+			      (long)(uintptr_t)ret, 0);
 }
 
 static inline int sys_unlink(const char *path)

@@ -14,6 +14,7 @@
 #include "forkserver/server/log.h"
 #include "forkserver/server/server.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/base/util.h"
 
 void template_init(struct template *template)
 {
@@ -123,6 +124,11 @@ int template_load(struct server *server, struct error *error)
 	int rc;
 
 	config.ram_near = cradle_neighbourhood();
+	rc = server_disks_open(server, &config, error);
+	if (rc < 0)
+		return rc;
+	/* Converting an image is no part of the boot. */
+	server->boot.started_ns = now_ns();
 	rc = machine_new(server->host, &config, &server->machine, error);
 	if (rc < 0)
 		return rc;

@@ -208,7 +208,7 @@ class Ends(harness.TestCase):
 
     def test_the_record_of_an_end(self):
         """Stages in their order, pids and ids that are plausible, a tag that comes back."""
-        order = ["received", "fork", "child", "start", "vm", "memslots", "vcpus", "state", "run",
+        order = ["received", "fork", "child", "start", "vm", "populate", "memslots", "vcpus", "state", "run",
                  "ready", "answered", "ended"]
         with Server("echo") as server, server.connect() as connection:
             for tag in (0, 7, 2**63 - 1, "text", "x" * 64):

@@ -9,7 +9,7 @@
 SETUP_BUILD_PACKAGES=(cmake ninja-build gcc libc6-dev linux-libc-dev pkg-config
 	liburing-dev libseccomp-dev libjansson-dev acpica-tools)
 SETUP_TEST_PACKAGES=(libcriterion-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck
-	shellcheck python3 busybox-static cpio kmod)
+	shellcheck python3 busybox-static cpio kmod qemu-utils)
 SETUP_PLOT_PACKAGES=(gnuplot-nox)
 # For tests/lab, which downloads its kernels itself.
 SETUP_LAB_PACKAGES=(qemu-system-x86 busybox-static cpio kmod python3 stress-ng)

@@ -11,12 +11,15 @@ import common  # noqa: E402
 
 LINES_MAX = 500  # 400 is where to stop and think, this is where to stop
 
-# A call that makes a process. clone3 and its like have no wrapper, so system calls by number count
+# A call that copies this process. clone3 and its like have no wrapper, so system calls by number count
 # too; one with NULL and 0 makes nothing, it only asks whether the kernel has the call.
 PROCESS_CALL = re.compile(
-    r"(?<![\w>.])(?:fork|vfork|_Fork|clone|clone3|posix_spawnp?|popen|system|daemon)\s*\("
+    r"(?<![\w>.])(?:fork|vfork|_Fork|clone|clone3|popen|system|daemon)\s*\("
     r"|call\s*\(\s*(?:SYS|__NR)_(?:fork|vfork|clone|clone3)\b(?!\s*,\s*NULL\s*,\s*0\s*\))"
 )
+# A call that starts another program and copies nothing: the C library's, which one file may make.
+SPAWN_CALL = re.compile(r"(?<![\w>.])posix_spawnp?\s*\(")
+SPAWN_FILE = "forkserver/server/tool.c"
 # What a library must not do: speak, or end the process.
 LIBRARY_CALL = re.compile(
     r"(?<![\w>.])(printf|fprintf|dprintf|vprintf|vfprintf|puts|fputs|putchar|perror|psignal"
@@ -80,6 +83,14 @@ def one_fork(paths):
             yield f"{path}:{line}: {call.rstrip('( ')}: one of {len(sites)} places that fork"
 
 
+def one_spawn(path, text):
+    """Other programs are started in one place, by a call that is no fork of ours."""
+    if path.startswith(("vmm/", "forkserver/")) and path != SPAWN_FILE:
+        code = common.code_only(text)
+        for match in SPAWN_CALL.finditer(code):
+            yield f"{path}:{common.line_of(code, match.start())}: only {SPAWN_FILE} starts programs"
+
+
 def main():
     problems = []
     paths = common.files(".c", ".h", ".S", ".py", ".sh", "CMakeLists.txt")
@@ -88,7 +99,7 @@ def main():
               if os.path.exists(os.path.join(common.ROOT, p))]
     for path in paths:
         text = common.read(path)
-        for rule in (opening, guards, length, unfinished, silent):
+        for rule in (opening, guards, length, unfinished, silent, one_spawn):
             problems += rule(path, text)
     problems += one_fork(paths)
     common.finish(problems, f"{len(paths)} files in order")

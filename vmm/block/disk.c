@@ -1,204 +1,151 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A disk of an image and overlays: see disk.h. Every request is served when it is submitted.
+ * A disk's life, from its configuration to its end: see disk.h. Requests are in engine.c.
  */
 #include "vmm/block/disk.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "vmm/base/cleanup.h"
-#include "vmm/base/util.h"
+#include "vmm/block/internal.h"
 
-struct layer {
-	int fd;
-	uint8_t *map; /* shared: one byte of bits for eight blocks */
-	uint64_t map_size, held, limit;
-};
+#define DISK_SIZE_MAX (1ull << 60)
 
-struct disk {
-	int image_fd;
-	enum disk_mode mode;
-	uint64_t size;
-	struct layer layers[DISK_LAYERS_MAX]; /* the lowest first */
-	unsigned int layer_count;
-	bool frozen;
-	struct disk_request *done, **done_end;
-	uint32_t in_flight;
-	struct disk_stats stats;
-};
-
-static bool holds(const struct layer *layer, uint64_t block)
+static int check_config(const struct disk_config *config, struct error *error)
 {
-	return layer->map[block / 8] >> block % 8 & 1;
-}
+	uint32_t depth = config->depth;
 
-static void hold(struct layer *layer, uint64_t block)
-{
-	if (!holds(layer, block))
-		layer->held++;
-	layer->map[block / 8] |= (uint8_t)(1u << block % 8);
-}
-
-static int full_io(bool write, int fd, uint8_t *memory, uint64_t length, uint64_t offset)
-{
-	while (length > 0) {
-		ssize_t count = write ? pwrite(fd, memory, length, (off_t)offset)
-				      : pread(fd, memory, length, (off_t)offset);
-
-		if (count < 0 && errno == EINTR)
-			continue;
-		if (count <= 0)
-			return count < 0 ? -errno : -EIO;
-		memory += count;
-		offset += (uint64_t)count;
-		length -= (uint64_t)count;
-	}
+	if (config->image_fd < 0 && config->size == 0)
+		return 0; /* an empty slot */
+	if (depth == 0 || depth > DISK_DEPTH_MAX || depth & (depth - 1))
+		return error_set(error, EINVAL, "disk: depth %u: give a power of two, to %u", depth,
+				 DISK_DEPTH_MAX);
+	if (config->image_fd < 0 && config->mode != DISK_OVERLAY)
+		return error_set(error, EINVAL,
+				 "disk: without an image, there is only what an overlay holds");
 	return 0;
 }
 
-static int read_block(const struct disk *disk, uint8_t *memory, uint64_t offset, uint64_t length)
+static int check_sizes(const struct disk *disk, struct error *error)
 {
-	for (unsigned int i = disk->layer_count; i-- > 0;) {
-		if (holds(&disk->layers[i], offset / DISK_BLOCK))
-			return full_io(false, disk->layers[i].fd, memory, length, offset);
-	}
-	return full_io(false, disk->image_fd, memory, length, offset);
+	unsigned long long size = disk->size, image = disk->image_size;
+
+	if (disk->image.fd >= 0 && image == 0)
+		return error_set(error, EINVAL, "disk: the image is empty");
+	if (image % DISK_SECTOR)
+		return error_set(error, EINVAL,
+				 "disk: the image has %llu bytes: not a multiple of %u, as a raw "
+				 "image's size is",
+				 image, DISK_SECTOR);
+	if (size % DISK_SECTOR)
+		return error_set(error, EINVAL, "disk: a size of %llu bytes: not a multiple of %u",
+				 size, DISK_SECTOR);
+	if (size < image || (size > image && disk->mode == DISK_WRITE_THROUGH))
+		return error_set(error, EINVAL,
+				 "disk: a size of %llu bytes, and an image of %llu: it can only be "
+				 "made larger, and by an overlay",
+				 size, image);
+	if (size > DISK_SIZE_MAX)
+		return error_set(error, EFBIG, "disk: %llu bytes are too many", size);
+	return 0;
 }
 
-static int write_block(struct disk *disk, uint8_t *memory, uint64_t offset, uint64_t length)
+/* image_fd is taken. */
+static int set_image(struct disk *disk, const struct disk_config *config, int image_fd,
+		     struct error *error)
 {
-	uint64_t block = offset / DISK_BLOCK, start = block * DISK_BLOCK;
-	uint64_t whole = min_u64(DISK_BLOCK, disk->size - start);
-	struct layer *top = &disk->layers[disk->layer_count - 1];
-	uint8_t copy[DISK_BLOCK];
-	int rc;
+	bool through = config->mode == DISK_WRITE_THROUGH;
+	int rc = 0;
 
-	if (disk->mode == DISK_READ_ONLY)
-		return -EROFS;
-	if (disk->mode == DISK_WRITE_THROUGH)
-		return full_io(true, disk->image_fd, memory, length, offset);
-	if (holds(top, block))
-		return full_io(true, top->fd, memory, length, offset);
-	if (top->limit && (top->held + 1) * DISK_BLOCK > top->limit)
-		return -ENOSPC;
-	rc = length < whole ? read_block(disk, copy, start, whole) : 0;
+	if (image_fd >= 0)
+		rc = block_file_open(&disk->image, image_fd, "image", true, through,
+				     config->durable || through, config->direct, error);
+	if (rc == 0 && image_fd >= 0)
+		rc = block_file_size(&disk->image, &disk->image_size, error);
 	if (rc < 0)
 		return rc;
-	memcpy(copy + (offset - start), memory, length);
-	rc = full_io(true, top->fd, copy, whole, start);
-	if (rc == 0)
-		hold(top, block);
-	return rc;
+	disk->size = config->size ? config->size : disk->image_size;
+	disk->mode = config->mode;
+	disk->direct = config->direct;
+	disk->always_durable = disk->durable = config->durable;
+	disk->force_sync = config->force_sync;
+	disk->depth = config->depth;
+	return check_sizes(disk, error);
 }
 
-static int serve_span(struct disk *disk, bool write, uint8_t *memory, uint64_t length,
-		      uint64_t offset)
+/* What lies below an overlay that is to be. */
+static const struct block_file *find_lower(const struct disk *disk, uint64_t *ret_above)
 {
-	while (length > 0) {
-		uint64_t part = min_u64(length, DISK_BLOCK - offset % DISK_BLOCK);
-		int rc = write ? write_block(disk, memory, offset, part)
-			       : read_block(disk, memory, offset, part);
-
-		if (rc < 0)
-			return rc;
-		memory += part;
-		offset += part;
-		length -= part;
+	if (disk->overlay_count > 0) {
+		*ret_above = OVERLAY_ABOVE_OVERLAY;
+		return &disk->overlays[disk->overlay_count - 1].file;
 	}
+	*ret_above = disk->image.fd >= 0 ? OVERLAY_ABOVE_IMAGE : OVERLAY_ABOVE_NOTHING;
+	return &disk->image;
+}
+
+static void close_overlay(const struct disk_overlay *storage)
+{
+	if (storage->data_fd >= 0)
+		close(storage->data_fd);
+	if (storage->map_fd > 0)
+		close(storage->map_fd);
+}
+
+/* storage is taken. */
+static int add_overlay(struct disk *disk, const struct disk_overlay *storage, struct error *error)
+{
+	struct overlay_config config = {
+		.storage = storage,
+		.size = disk->size,
+		.durable = disk->always_durable || storage->durable,
+		.direct = disk->direct,
+	};
+	struct overlay *top = &disk->overlays[disk->overlay_count];
+	int rc;
+
+	if (disk->overlay_count == DISK_LAYERS_MAX) {
+		close_overlay(storage);
+		return error_set(error, EINVAL, "disk: more than %u overlays", DISK_LAYERS_MAX);
+	}
+	config.lower = find_lower(disk, &config.above);
+	rc = overlay_init(top, &config, error);
+	if (rc < 0)
+		return rc;
+	disk->overlay_count++;
+	disk->top = top;
+	disk->durable = config.durable;
 	return 0;
 }
 
-static int serve_zeroes(struct disk *disk, uint64_t offset, uint64_t length)
-{
-	uint8_t zeros[DISK_BLOCK] = {0};
-	int rc = 0;
-
-	while (length > 0 && rc == 0) {
-		uint64_t part = min_u64(length, DISK_BLOCK - offset % DISK_BLOCK);
-
-		rc = write_block(disk, zeros, offset, part);
-		offset += part;
-		length -= part;
-	}
-	return rc;
-}
-
-static int serve(struct disk *disk, const struct disk_request *request)
-{
-	uint64_t offset = request->offset;
-	int rc = 0;
-
-	if (request->op == DISK_FLUSH)
-		return 0;
-	if (request->op == DISK_DISCARD || request->op == DISK_WRITE_ZEROES)
-		return serve_zeroes(disk, offset, request->length);
-	for (uint32_t i = 0; i < request->iov_count && rc == 0; i++) {
-		const struct iovec *iov = &request->iov[i];
-		rc = serve_span(disk, request->op == DISK_WRITE, iov->iov_base, iov->iov_len,
-				offset);
-		offset += iov->iov_len;
-	}
-	return rc;
-}
-
-static int image_size(int fd, uint64_t *ret, struct error *error)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return error_set_errno(error, errno, "disk: stat the image");
-	*ret = (uint64_t)st.st_size;
-	if (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, ret) < 0)
-		return error_set_errno(error, errno, "disk: size of the image");
-	if (S_ISDIR(st.st_mode))
-		return error_set(error, EISDIR, "disk: the image is a directory");
-	if (*ret == 0 || *ret % DISK_SECTOR)
-		return error_set(error, EINVAL, "disk: no size for a disk: %llu bytes",
-				 (unsigned long long)*ret);
-	return 0;
-}
-
-static int push_layer(struct disk *disk, const struct disk_overlay *overlay, struct error *error)
-{
-	_cleanup_close_ int fd =
-		overlay->data_fd >= 0 ? overlay->data_fd : memfd_create("overlay", MFD_CLOEXEC);
-	struct layer *layer = &disk->layers[disk->layer_count];
-	uint64_t map_size = disk->size / DISK_BLOCK / 8 + 1;
-	uint8_t *map;
-
-	if (disk->layer_count == DISK_LAYERS_MAX)
-		return error_set(error, EINVAL, "disk: too many layers");
-	if (fd < 0 || ftruncate(fd, (off_t)round_up(disk->size, DISK_BLOCK)) < 0)
-		return error_set_errno(error, errno, "disk: overlay");
-	map = mmap(NULL, map_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (map == MAP_FAILED)
-		return error_set_errno(error, errno, "disk: bitmap");
-	*layer = (struct layer){
-		.fd = fd_steal(&fd), .map = map, .map_size = map_size, .limit = overlay->limit};
-	disk->layer_count++;
-	return 0;
-}
-
+/* The descriptors in config are taken. On failure the disk is to be cleared. */
 static int set_up(struct disk *disk, const struct disk_config *config, struct error *error)
 {
-	int overlay_fd = config->overlay.data_fd, rc = 0;
+	bool overlay = config->mode == DISK_OVERLAY;
+	_cleanup_close_ int image_fd = config->image_fd;
+	int rc = check_config(config, error);
 
-	disk->image_fd = config->image_fd;
-	disk->mode = config->mode;
-	if (config->image_fd >= 0)
-		rc = image_size(config->image_fd, &disk->size, error);
-	if (rc == 0 && config->image_fd >= 0 && config->mode == DISK_OVERLAY)
-		return push_layer(disk, &config->overlay, error);
-	if (config->mode == DISK_OVERLAY && overlay_fd >= 0)
-		close(overlay_fd);
+	if (rc == 0)
+		rc = set_image(disk, config, fd_steal(&image_fd), error);
+	if (rc == 0 && overlay && disk->size > 0)
+		return add_overlay(disk, &config->overlay, error);
+	if (overlay)
+		close_overlay(&config->overlay);
 	return rc;
+}
+
+/* No image, no overlays, and nothing that disk_start makes: an empty slot. */
+static void clear(struct disk *disk)
+{
+	disk_stop(disk);
+	for (unsigned int i = 0; i < disk->overlay_count; i++)
+		overlay_done(&disk->overlays[i]);
+	block_file_close(&disk->image);
+	*disk = (struct disk){.image = BLOCK_FILE_NONE, .ring = RING_NONE};
 }
 
 int disk_open(const struct disk_config *config, struct disk **ret, struct error *error)
@@ -206,9 +153,15 @@ int disk_open(const struct disk_config *config, struct disk **ret, struct error 
 	struct disk *disk = calloc(1, sizeof(*disk));
 	int rc;
 
-	if (!disk)
-		abort();
-	disk->done_end = &disk->done;
+	if (!disk) {
+		if (config->image_fd >= 0)
+			close(config->image_fd);
+		if (config->mode == DISK_OVERLAY)
+			close_overlay(&config->overlay);
+		return error_set(error, ENOMEM, "disk: no memory");
+	}
+	disk->image = BLOCK_FILE_NONE;
+	disk->ring = RING_NONE;
 	rc = set_up(disk, config, error);
 	if (rc < 0)
 		disk_free(disk);
@@ -221,11 +174,7 @@ void disk_free(struct disk *disk)
 {
 	if (!disk)
 		return;
-	for (unsigned int i = 0; i < disk->layer_count; i++) {
-		close(disk->layers[i].fd);
-		munmap(disk->layers[i].map, disk->layers[i].map_size);
-	}
-	fd_close(&disk->image_fd);
+	clear(disk);
 	free(disk);
 }
 
@@ -239,87 +188,106 @@ enum disk_mode disk_get_mode(const struct disk *disk)
 	return disk->mode;
 }
 
+const struct disk_stats *disk_get_stats(const struct disk *disk)
+{
+	return &disk->stats;
+}
+
+/* There are transfers that wait for a device. */
+static bool wants_ring(const struct disk *disk)
+{
+	bool wants = disk->image.fd >= 0 && !disk->image.in_memory;
+
+	for (unsigned int i = 0; i < disk->overlay_count; i++)
+		wants = wants || !disk->overlays[i].file.in_memory;
+	return wants && !disk->force_sync;
+}
+
 int disk_start(struct disk *disk, struct error *error)
 {
-	(void)disk;
-	(void)error;
-	return 0;
-}
+	void *arena = mmap(NULL, sizeof(*disk->arena), PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int rc;
 
-int disk_event_fd(const struct disk *disk)
-{
-	(void)disk;
-	return -1;
-}
-
-void disk_submit(struct disk *disk, struct disk_request *request)
-{
-	request->result = serve(disk, request);
-	request->next = NULL;
-	*disk->done_end = request;
-	disk->done_end = &request->next;
-	disk->in_flight++;
-	disk->stats.requests[request->op]++;
-	disk->stats.bytes[request->op] += request->length;
-	disk->stats.errors += request->result < 0;
-}
-
-void disk_kick(struct disk *disk)
-{
-	disk->stats.passes++;
-}
-
-struct disk_request *disk_reap(struct disk *disk)
-{
-	struct disk_request *request = disk->done;
-
-	if (!request)
-		return NULL;
-	disk->done = request->next;
-	if (!disk->done)
-		disk->done_end = &disk->done;
-	disk->in_flight--;
-	return request;
-}
-
-uint32_t disk_in_flight(const struct disk *disk)
-{
-	return disk->in_flight;
-}
-
-void disk_drain(struct disk *disk)
-{
-	(void)disk;
+	assert(!disk->arena);
+	if (arena == MAP_FAILED)
+		return error_set_errno(error, errno, "disk: memory for requests");
+	disk->arena = arena;
+	disk->stats = (struct disk_stats){0};
+	memset(disk->trouble, 0, sizeof(disk->trouble));
+	memset(disk->told, 0, sizeof(disk->told));
+	if (!wants_ring(disk))
+		return 0;
+	rc = ring_open(&disk->ring, disk->depth);
+	if (rc == 0 || ring_is_refused(rc))
+		return 0;
+	disk_stop(disk);
+	return error_set_errno(error, -rc, "disk: make an io_uring");
 }
 
 void disk_stop(struct disk *disk)
 {
-	(void)disk;
+	assert(disk->pieces == 0);
+	ring_close(&disk->ring);
+	if (disk->arena)
+		munmap(disk->arena, sizeof(*disk->arena));
+	disk->arena = NULL;
+	disk->free_pieces = NULL;
+	disk->fresh_pieces = disk->used_slices = 0;
+}
+
+static int write_out(struct disk *disk, struct error *error)
+{
+	struct disk_request flush = {.op = DISK_FLUSH};
+
+	disk_submit(disk, &flush);
+	disk_kick_wait(disk);
+	disk_reap(disk);
+	return flush.result < 0 ? error_set_errno(error, -flush.result, "disk: write it out") : 0;
 }
 
 int disk_freeze(struct disk *disk, struct error *error)
 {
-	(void)error;
-	disk->frozen = true;
+	bool empty = disk->top && disk->top->data == 0 && !disk->top->punched;
+	int rc = 0;
+
+	assert(disk->in_flight == 0);
+	/* What is left is done without it: it would give this thread a worker, for good. */
+	ring_close(&disk->ring);
+	if (disk->mode == DISK_WRITE_THROUGH && disk->size > 0)
+		return error_set(error, EINVAL,
+				 "disk: written through, which only a single VM's disk can be");
+	if (disk->arena && disk->durable)
+		rc = write_out(disk, error);
+	disk_stop(disk);
+	if (rc == 0 && disk->top)
+		rc = overlay_freeze(disk->top, disk->durable, error);
+	if (rc < 0 || !disk->top)
+		return rc;
+	if (empty && !disk->durable) {
+		overlay_done(disk->top);
+		disk->overlay_count--;
+	}
+	disk->top = NULL;
 	return 0;
 }
 
 int disk_clone(struct disk *disk, const struct disk_overlay *overlay, struct error *error)
 {
-	disk->stats = (struct disk_stats){0};
-	if (disk->size > 0 && disk->mode == DISK_OVERLAY)
-		return push_layer(disk, overlay, error);
-	if (overlay->data_fd >= 0)
-		close(overlay->data_fd);
+	assert(!disk->top);
+	if (disk->mode == DISK_OVERLAY && disk->size > 0)
+		return add_overlay(disk, overlay, error);
+	close_overlay(overlay);
 	return 0;
 }
 
 int disk_insert(struct disk *disk, const struct disk_config *config, struct error *error)
 {
-	return set_up(disk, config, error);
-}
+	int rc;
 
-const struct disk_stats *disk_get_stats(const struct disk *disk)
-{
-	return &disk->stats;
+	assert(disk->size == 0);
+	rc = set_up(disk, config, error);
+	if (rc < 0)
+		clear(disk);
+	return rc;
 }

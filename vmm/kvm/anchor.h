@@ -6,7 +6,8 @@
  * and keeps static branches ("is there any vCPU without an in-kernel LAPIC?") that it patches into
  * the running kernel, with interrupts to all CPUs, whenever a count leaves or reaches zero. A clone
  * that is the only VM pays for both, coming and going. While one such vCPU exists anywhere on the
- * host, none does.
+ * host, none does. There is a branch for vCPUs without a LAPIC in the kernel, and one for LAPICs
+ * that their guest has not enabled yet: an anchor is of the kind that its clones are.
  */
 #ifndef FORKVM_VMM_KVM_ANCHOR_H
 #define FORKVM_VMM_KVM_ANCHOR_H
@@ -17,7 +18,8 @@
 /*
  * Make a VM and a vCPU in the calling process and leave them open until it ends; they belong to its
  * address space, so it must not be a process that forks clones.
+ * irqchip: as the clones' VMs have interrupt controllers.
  */
-int kvm_anchor_hold(const struct kvm_host *host, struct error *error);
+int kvm_anchor_hold(const struct kvm_host *host, bool irqchip, struct error *error);
 
 #endif

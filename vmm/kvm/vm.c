@@ -69,6 +69,7 @@ int kvm_vm_add_memslot(struct kvm_vm *vm, uint64_t gpa, uint64_t size, void *hos
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = vm->slots,
+		.flags = vm->log_writes ? KVM_MEM_LOG_DIRTY_PAGES : 0,
 		.guest_phys_addr = gpa,
 		.memory_size = size,
 		.userspace_addr = (uintptr_t)host_memory,
@@ -78,6 +79,16 @@ int kvm_vm_add_memslot(struct kvm_vm *vm, uint64_t gpa, uint64_t size, void *hos
 		return error_set_errno(error, errno, "memslot %u, %llu KiB at %#llx", vm->slots,
 				       (unsigned long long)(size / KIB), (unsigned long long)gpa);
 	vm->slots++;
+	return 0;
+}
+
+int kvm_vm_get_written(const struct kvm_vm *vm, uint32_t slot, uint64_t *bitmap,
+		       struct error *error)
+{
+	struct kvm_dirty_log log = {.slot = slot, .dirty_bitmap = bitmap};
+
+	if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) < 0)
+		return error_set_errno(error, errno, "KVM_GET_DIRTY_LOG of memslot %u", slot);
 	return 0;
 }
 

@@ -18,10 +18,11 @@
 struct kvm_run;
 
 struct kvm_vm {
-	int fd;		/* owned; closed before a fork */
-	bool irqchip;	/* in-kernel PIC, I/O APIC and LAPICs */
-	bool pit;	/* and an in-kernel PIT */
-	uint32_t slots; /* memslots registered so far; the next one's number */
+	int fd;		 /* owned; closed before a fork */
+	bool irqchip;	 /* in-kernel PIC, I/O APIC and LAPICs */
+	bool pit;	 /* and an in-kernel PIT */
+	uint32_t slots;	 /* memslots registered so far; the next one's number */
+	bool log_writes; /* have KVM note which pages of memslots added from now on are written */
 };
 
 struct kvm_vcpu {
@@ -49,6 +50,13 @@ int kvm_vm_add_irqchip(struct kvm_vm *vm, bool with_pit, struct error *error);
  * outlive the VM.
  */
 int kvm_vm_add_memslot(struct kvm_vm *vm, uint64_t gpa, uint64_t size, void *host_memory,
+		       struct error *error);
+
+/*
+ * Which pages of a memslot were written by the guest or by KVM since this was asked last
+ * (KVM_GET_DIRTY_LOG): a bit a page, least significant first, in 64-bit words.
+ */
+int kvm_vm_get_written(const struct kvm_vm *vm, uint32_t slot, uint64_t *bitmap,
 		       struct error *error);
 
 /* Close. A zeroed structure with fd -1 is fine. */

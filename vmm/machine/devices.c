@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -30,24 +31,28 @@ void devices_init(struct devices *devices, struct machine *machine)
 
 static void complain(void *ctx, const char *name, const struct error *error)
 {
-	struct devices *devices = ctx;
-	const struct machine_sink *sink = devices->machine->stub.sink;
+	const struct virtio_slot *slot = ctx;
+	const struct machine_sink *sink = slot->devices->machine->stub.sink;
 	struct error text;
 
+	(void)name;
 	if (!sink || !sink->complain)
 		return;
-	error_set(&text, EIO, "device %s: %s", name, error->text);
+	error_set(&text, EIO, "device %s: %s", slot->label, error->text);
 	sink->complain(sink->ctx, text.text);
 }
 
-static void add_virtio(struct devices *devices, unsigned int index, struct virtio_device *device)
+void devices_add_virtio(struct devices *devices, unsigned int index, struct virtio_device *device,
+			const char *label)
 {
 	struct virtio_slot *slot = &devices->slots[index];
 	struct irq_line irq = lines_take(&devices->lines, GSI_VIRTIO + index);
-	struct virtio_log log = {.error = complain, .ctx = devices};
+	struct virtio_log log = {.error = complain, .ctx = slot};
 
 	assert(!slot->present);
 	slot->present = true;
+	slot->devices = devices;
+	snprintf(slot->label, sizeof(slot->label), "%s", label);
 	for (uint32_t i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		slot->targets[i] = (struct notify_target){.slot = slot, .queue = i};
 	virtio_mmio_init(&slot->mmio, device, devices->machine->ram, &irq, &log);
@@ -58,7 +63,7 @@ static void add_virtio(struct devices *devices, unsigned int index, struct virti
 void devices_add_rng(struct devices *devices)
 {
 	virtio_rng_init(&devices->rng);
-	add_virtio(devices, 0, &devices->rng.device);
+	devices_add_virtio(devices, 0, &devices->rng.device, "virtio-rng");
 }
 
 /* The template, too, has a generation id of its own. Without entropy it is all zeros, once. */
@@ -104,7 +109,7 @@ uint32_t devices_slots(const struct devices *devices)
 
 bool devices_need_thread(const struct devices *devices)
 {
-	return devices->pc || devices_slots(devices);
+	return devices->pc || (devices_slots(devices) && devices->machine->frozen.vcpu_count > 1);
 }
 
 static void on_notify(void *ctx, short revents)
@@ -141,17 +146,18 @@ static int bind_slot(struct devices *devices, unsigned int index, const struct k
 
 int devices_bind(struct devices *devices, const struct kvm_vm *vm, struct error *error)
 {
-	int rc;
+	bool with_thread = devices_need_thread(devices);
+	int rc = with_thread ? poller_init(&devices->poller) : 0;
 
-	if (!devices_need_thread(devices))
-		return 0;
-	rc = poller_init(&devices->poller);
 	if (rc < 0)
 		return error_set_errno(error, -rc, "eventfd for the devices' thread");
-	rc = lines_connect(&devices->lines, vm, error);
-	for (unsigned int i = 0; rc == 0 && i < ARRAY_SIZE(devices->slots); i++)
+	if (with_thread || devices_slots(devices))
+		rc = lines_connect(&devices->lines, vm, error);
+	for (unsigned int i = 0; rc == 0 && with_thread && i < ARRAY_SIZE(devices->slots); i++)
 		if (devices->slots[i].present)
 			rc = bind_slot(devices, i, vm, error);
+	if (rc == 0)
+		rc = disks_bind(devices->machine, error);
 	return rc;
 }
 
@@ -186,6 +192,7 @@ void devices_join(struct devices *devices)
 	if (!devices->thread.exists)
 		return;
 	pthread_mutex_lock(&devices->machine->lock);
+	disks_settle(devices->machine);
 	poller_stop(&devices->poller);
 	pthread_mutex_unlock(&devices->machine->lock);
 	thread_join(&devices->thread);
@@ -277,6 +284,7 @@ int devices_revive(struct devices *devices, const struct forkvm_identity *identi
 
 void devices_unbind(struct devices *devices)
 {
+	disks_unbind(devices->machine);
 	lines_close(&devices->lines);
 	for (size_t i = 0; i < ARRAY_SIZE(devices->slots); i++)
 		for (size_t j = 0; j < VIRTIO_QUEUES_MAX; j++)

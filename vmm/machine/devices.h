@@ -12,7 +12,9 @@
  *	clone		devices_bind  devices_revive  devices_start  devices_attach  (guest runs)
  *
  * All models are called with the machine's lock held: from the vCPUs' exits, and from the devices'
- * own thread. A machine without devices that wait for something has no such thread.
+ * own thread. A thread costs a clone much of its latency. So a machine without devices has none,
+ *nor has one with a single vCPU and without a PC's devices: there a notification is an exit of that
+ * vCPU, which waits until the device is done with it.
  */
 #ifndef FORKVM_VMM_MACHINE_DEVICES_H
 #define FORKVM_VMM_MACHINE_DEVICES_H
@@ -38,9 +40,13 @@
 
 struct machine;
 
+#define SLOT_LABEL_SIZE 32
+
 /* A virtio device in its slot. */
 struct virtio_slot {
 	bool present;
+	struct devices *devices;
+	char label[SLOT_LABEL_SIZE]; /* for people: "virtio-blk, disk 1" */
 	struct virtio_mmio mmio;
 	int notify_fds[VIRTIO_QUEUES_MAX]; /* ioeventfds; owned; -1; never across a fork */
 	struct notify_target {
@@ -81,6 +87,10 @@ int devices_add_pc(struct devices *devices, struct portbus *ports, const char *t
 
 /* Put a virtio entropy device in slot 0. */
 void devices_add_rng(struct devices *devices);
+
+/* Put a virtio device, which outlives *devices, in a slot that is empty. label: see above. */
+void devices_add_virtio(struct devices *devices, unsigned int index, struct virtio_device *device,
+			const char *label);
 
 /* Bit i: slot i has a device. */
 uint32_t devices_slots(const struct devices *devices);

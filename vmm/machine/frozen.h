@@ -10,6 +10,7 @@
 #include "vmm/kvm/vm_state.h"
 #include "vmm/mem/extents.h"
 #include "vmm/mem/guest_ram.h"
+#include "vmm/mem/page_set.h"
 
 struct machine;
 
@@ -26,6 +27,7 @@ struct machine_frozen {
 	struct vm_state vm;
 	struct frozen_vcpu *vcpus; /* owned; vcpu_count of them */
 	unsigned int vcpu_count;
+	struct page_set *working_set; /* what clones are given beforehand; owned; NULL: nothing */
 };
 
 /* The frozen state; NULL before machine_freeze. It belongs to machine. */

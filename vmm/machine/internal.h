@@ -22,6 +22,7 @@
 #include "vmm/machine/devices.h"
 #include "vmm/machine/frozen.h"
 #include "vmm/machine/machine.h"
+#include "vmm/virtio/blk.h"
 
 struct vcpu {
 	struct machine *machine;
@@ -30,6 +31,13 @@ struct vcpu {
 	bool halted;  /* HLT without anything that could wake it; stays so in clones */
 	bool retried; /* the instruction at retry_rip was given all of RAM once */
 	uint64_t retry_rip;
+};
+
+/* A disk and its device. */
+struct machine_disk {
+	struct disk *disk; /* owned */
+	bool has_own;	   /* in a clone: its own overlay or image is in place */
+	struct virtio_blk blk;
 };
 
 enum machine_progress {
@@ -59,6 +67,8 @@ struct machine {
 	struct guest_ram *ram; /* in frozen */
 	struct portbus ports;
 	struct devices devices;
+	unsigned int disk_count;
+	struct machine_disk disks[MACHINE_DISKS_MAX];
 
 	_Alignas(PAGE_BYTES) struct kvm_vm vm;
 	struct stub_port stub;
@@ -69,6 +79,8 @@ struct machine {
 	unsigned int halted;
 	struct machine_end end;
 	unsigned int hole_touches;
+	bool learns;		 /* its writes are to be logged */
+	struct extents learning; /* memslots whose writes are logged, by number; list is owned */
 	struct machine_stages *stages; /* the owner's; NULL in the template */
 	struct vcpu vcpus[];	       /* frozen.vcpu_count of them */
 };
@@ -103,6 +115,36 @@ void threads_tell_of_pause(struct machine *machine);
 
 /* machine_threads.c: stop, kick and join every thread there is. Without the lock. */
 void threads_join(struct machine *machine);
+
+/*
+ * machine_disks.c: make all disks of config; their descriptors are taken in any case, and errors
+ * name the disk. disks_refuse takes the descriptors and does nothing else.
+ */
+int disks_open(struct machine *machine, const struct machine_config *config, struct error *error);
+void disks_refuse(const struct machine_config *config);
+void disks_free(struct machine *machine);
+
+/* machine_disks.c: put their devices in. Before the guest is loaded. */
+void disks_add(struct machine *machine);
+
+/*
+ * machine_disks.c: be ready for requests, whose ends the devices' thread looks at, where there is
+ * one; and the opposite, with requests under way or not.
+ */
+int disks_bind(struct machine *machine, struct error *error);
+void disks_unbind(struct machine *machine);
+
+/* machine_disks.c: wait for all requests. With the lock held, before the devices' thread ends. */
+void disks_settle(struct machine *machine);
+
+/* machine_disks.c: in a clone, an overlay in memory for each disk that was given none. */
+int disks_thaw(struct machine *machine, struct error *error);
+
+/* working_set.c: if writes are to be logged: note what memslots there are. Before they are made. */
+int learning_begin(struct machine *machine, struct error *error);
+
+/* working_set.c: copy what is known to be written, if anything is. */
+void populate_working_set(const struct machine *machine);
 
 /* machine.c: close vCPUs and VM. No thread may be left. */
 void machine_close_kvm(struct machine *machine);

@@ -70,22 +70,29 @@ static int init_sync(struct machine *machine)
 	return -rc;
 }
 
-int machine_new(const struct kvm_host *host, const struct machine_config *config,
-		struct machine **ret, struct error *error)
+static int check_config(const struct kvm_host *host, const struct machine_config *config,
+			struct error *error)
 {
-	struct machine *machine;
-	size_t size;
 	int rc = check_ram(config->ram_size, error);
 
 	if (rc == 0)
 		rc = check_vcpus(config->vcpus, host, error);
-	if (rc < 0)
-		return rc;
-	size = offsetof(struct machine, vcpus) + config->vcpus * sizeof(machine->vcpus[0]);
+	if (rc == 0 && config->disk_count > MACHINE_DISKS_MAX)
+		rc = error_set(error, EINVAL, "%u disks: at most %u are possible",
+			       config->disk_count, MACHINE_DISKS_MAX);
+	return rc;
+}
+
+/* All of a machine that cannot fail but for memory. */
+static struct machine *allocate(const struct kvm_host *host, const struct machine_config *config)
+{
+	struct machine *machine;
+	size_t size = offsetof(struct machine, vcpus) + config->vcpus * sizeof(machine->vcpus[0]);
+
 	size = max_u64(sizeof(*machine), round_up(size, PAGE_BYTES));
 	machine = aligned_alloc(PAGE_BYTES, size);
 	if (!machine)
-		return error_set(error, ENOMEM, "no memory for %u vCPUs", config->vcpus);
+		return NULL;
 	memset(machine, 0, size);
 	machine->host = host;
 	machine->ram_size = config->ram_size;
@@ -104,12 +111,27 @@ int machine_new(const struct kvm_host *host, const struct machine_config *config
 		machine->vcpus[i].machine = machine;
 		machine->vcpus[i].kvm.fd = -1;
 	}
-	rc = init_sync(machine);
-	if (rc < 0 || !machine->frozen.vcpus)
-		rc = error_set(error, ENOMEM, "no memory for %u vCPUs", config->vcpus);
-	else
+	return machine;
+}
+
+int machine_new(const struct kvm_host *host, const struct machine_config *config,
+		struct machine **ret, struct error *error)
+{
+	struct machine *machine = NULL;
+	int rc = check_config(host, config, error);
+
+	if (rc == 0) {
+		machine = allocate(host, config);
+		if (!machine || !machine->frozen.vcpus || init_sync(machine) < 0)
+			rc = error_set(error, ENOMEM, "no memory for %u vCPUs", config->vcpus);
+	}
+	if (rc == 0)
 		rc = guest_ram_init_near(machine->ram, config->ram_size, config->mem_path,
 					 config->ram_near, error);
+	if (rc == 0)
+		rc = disks_open(machine, config, error);
+	else
+		disks_refuse(config);
 	if (rc < 0) {
 		machine_free(machine);
 		return rc;
@@ -135,11 +157,14 @@ void machine_free(struct machine *machine)
 	threads_join(machine);
 	machine_close_kvm(machine);
 	devices_unbind(&machine->devices);
+	disks_free(machine);
 	for (unsigned int i = 0; machine->frozen.vcpus && i < machine->frozen.vcpu_count; i++) {
 		vcpu_state_done(&machine->frozen.vcpus[i].state);
 		vcpu_plan_done(&machine->frozen.vcpus[i].plan);
 	}
 	extents_done(&machine->frozen.extents);
+	extents_done(&machine->learning);
+	free(machine->frozen.working_set);
 	guest_ram_done(machine->ram);
 	pthread_cond_destroy(&machine->changed);
 	pthread_mutex_destroy(&machine->lock);
@@ -160,6 +185,7 @@ int machine_load(struct machine *machine, const char *path, const char *args, st
 	machine->with_irqchip |= machine->image.needs & FORKVM_NEED_IRQCHIP;
 	if (machine->with_rng)
 		devices_add_rng(&machine->devices);
+	disks_add(machine);
 	machine->loaded = true;
 	return 0;
 }
@@ -187,6 +213,7 @@ int machine_load_linux(struct machine *machine, const struct machine_linux *gues
 			"Linux need: Linux 5.16 or later has it");
 	if (machine->with_rng)
 		devices_add_rng(&machine->devices);
+	disks_add(machine);
 	platform.virtio_slots = devices_slots(&machine->devices);
 	rc = linux_load(&boot, &platform, machine->ram, &machine->entry, error);
 	if (rc < 0)

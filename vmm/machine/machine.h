@@ -29,6 +29,7 @@
 #include "vmm/base/error.h"
 #include "vmm/block/disk.h"
 #include "vmm/dev/sink.h"
+#include "vmm/mem/page_set.h"
 
 struct kvm_host;
 struct machine;
@@ -56,6 +57,7 @@ struct machine_config {
 	/* Disk i is a virtio block device in slot 1 + i. machine_new takes their descriptors. */
 	struct disk_config disks[MACHINE_DISKS_MAX];
 	unsigned int disk_count;
+	const char *disk_serials[MACHINE_DISKS_MAX]; /* what a guest can ask for; NULL: by number */
 	/* Linux: text on the serial port that marks the template point; NULL for none; must live on
 	 */
 	const char *template_on;
@@ -95,6 +97,7 @@ struct machine_end {
 enum machine_stage {
 	MACHINE_STAGE_START,	/* machine_thaw entered           */
 	MACHINE_STAGE_VM,	/* VM made                        */
+	MACHINE_STAGE_POPULATE, /* working set copied             */
 	MACHINE_STAGE_MEMSLOTS, /* RAM registered                 */
 	MACHINE_STAGE_VCPUS,	/* vCPUs made                     */
 	MACHINE_STAGE_STATE,	/* state and identity written     */
@@ -183,6 +186,21 @@ int machine_boot(struct machine *machine, const struct machine_sink *sink, uint6
  * remap RAM private and seal it. After machine_stop; on failure the machine can only be freed.
  */
 int machine_freeze(struct machine *machine, struct error *error);
+
+/*
+ * The working set: pages that clones write between their start and their answer. Copied in one go
+ * before a clone runs, they cost less than one by one as it touches them.
+ *
+ * In a child, before machine_thaw: have KVM note what the guest writes. machine_get_working_set
+ * tells (pages of RAM that the template populated, no others), from a callback of the sink or when
+ * machine_run has returned. In the template, after machine_freeze: machine_set_working_set, of
+ * which clones forked from then on make use; -EINVAL for a set that is not sound
+ * (page_set_is_sound).
+ */
+void machine_learn_working_set(struct machine *machine);
+int machine_get_working_set(struct machine *machine, struct page_set *ret, struct error *error);
+int machine_set_working_set(struct machine *machine, const struct page_set *set,
+			    struct error *error);
 
 void machine_get_info(const struct machine *machine, struct machine_info *ret);
 

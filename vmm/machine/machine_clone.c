@@ -46,6 +46,11 @@ int machine_thaw(struct machine *machine, const struct forkvm_identity *identity
 	/* The inherited VM descriptors are gone since the freeze; this VM is the child's own. */
 	rc = machine_open_vm(machine, &machine->vm, error);
 	mark(machine, MACHINE_STAGE_VM);
+	if (rc == 0)
+		populate_working_set(machine);
+	mark(machine, MACHINE_STAGE_POPULATE);
+	if (rc == 0)
+		rc = learning_begin(machine, error);
 	/* Before the vCPUs: with none there, adding a memslot has nobody to wait for. */
 	if (rc == 0)
 		rc = memslots_register(&machine->vm, machine->ram, &machine->frozen.extents, error);
@@ -55,6 +60,8 @@ int machine_thaw(struct machine *machine, const struct forkvm_identity *identity
 	mark(machine, MACHINE_STAGE_VCPUS);
 	if (rc == 0)
 		rc = restore(machine, error);
+	if (rc == 0)
+		rc = disks_thaw(machine, error);
 	if (rc == 0)
 		rc = devices_bind(&machine->devices, &machine->vm, error);
 	/* Before the first instruction, so that the guest never sees itself as its template. */

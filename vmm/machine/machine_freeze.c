@@ -89,6 +89,12 @@ static int settle_memory(struct machine *machine, struct error *error)
 
 	if (rc < 0)
 		return rc;
+	/*
+	 * A kernel's clones read much more than they write: a third to a half of their page faults
+	 * go away. Stubs touch a handful of pages.
+	 */
+	if (machine->is_linux)
+		(void)guest_ram_collapse(machine->ram);
 	rc = guest_ram_seal(machine->ram, error);
 	if (rc == 0)
 		rc = extents_detach_holes(machine->ram, &populated, error);

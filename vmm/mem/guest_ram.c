@@ -160,6 +160,38 @@ static int add_seals(int fd, int seals)
 	return rc;
 }
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* Is every page of this stretch there? */
+static bool is_populated(const uint8_t *at)
+{
+	unsigned char resident[LARGE_PAGE / PAGE_BYTES];
+
+	if (mincore((void *)(uintptr_t)at, LARGE_PAGE, resident) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(resident); i++)
+		if (!(resident[i] & 1))
+			return false;
+	return true;
+}
+
+size_t guest_ram_collapse(const struct guest_ram *ram)
+{
+	size_t done = 0;
+
+	for (uint64_t at = 0; at + LARGE_PAGE <= ram->size; at += LARGE_PAGE) {
+		if (!is_populated(ram->host + at))
+			continue;
+		if (madvise(ram->host + at, LARGE_PAGE, MADV_COLLAPSE) == 0)
+			done++;
+		else if (errno == EINVAL)
+			break; /* not this kernel, or not this file system */
+	}
+	return done;
+}
+
 int guest_ram_seal(struct guest_ram *ram, struct error *error)
 {
 	const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;

@@ -57,6 +57,15 @@ int guest_ram_init_near(struct guest_ram *ram, uint64_t size, const char *path, 
 /* Unmap and close. A zeroed structure with fd -1 is fine. */
 void guest_ram_done(struct guest_ram *ram);
 
+/*
+ * Before sealing: have the kernel put all of RAM's fully populated stretches of 2 MiB into large
+ * pages (madvise(2), MADV_COLLAPSE, Linux 6.1), which it otherwise may not do for memory files.
+ * Clones then map what they only read, such as a kernel's text, in one piece. Costs a copy of
+ * them, here and now, and no memory to speak of. Returns how many stretches; 0 where the kernel or
+ * the file system has no such pages.
+ */
+size_t guest_ram_collapse(const struct guest_ram *ram);
+
 /* See above. No KVM VM may be using the mapping. */
 int guest_ram_seal(struct guest_ram *ram, struct error *error);
 

@@ -35,6 +35,11 @@ void virtio_device_config_changed(struct virtio_device *device)
 	device->transport.config(device->transport.ctx);
 }
 
+void virtio_device_complain(struct virtio_device *device, const struct error *why)
+{
+	device->transport.complain(device->transport.ctx, why);
+}
+
 void virtio_device_fail(struct virtio_device *device, const struct error *why)
 {
 	device->transport.fail(device->transport.ctx, why);

@@ -88,9 +88,10 @@ struct virtio_stats {
 /* What a transport does for its device. */
 struct virtio_transport {
 	void *ctx;
-	void (*used)(void *ctx);			  /* used-buffer notification            */
-	void (*config)(void *ctx);			  /* configuration-change notification   */
-	void (*fail)(void *ctx, const struct error *why); /* see virtio_device_fail         */
+	void (*used)(void *ctx);   /* used-buffer notification            */
+	void (*config)(void *ctx); /* configuration-change notification   */
+	void (*complain)(void *ctx, const struct error *why); /* see virtio_device_complain */
+	void (*fail)(void *ctx, const struct error *why);     /* see virtio_device_fail     */
 };
 
 struct virtio_device {
@@ -115,6 +116,9 @@ void virtio_device_flush(struct virtio_device *device, uint32_t queue);
 
 /* The configuration space has changed: a new generation, and an interrupt (2.5, 4.2.2). */
 void virtio_device_config_changed(struct virtio_device *device);
+
+/* Something that the machine's owner should know is wrong; the device goes on. */
+void virtio_device_complain(struct virtio_device *device, const struct error *why);
 
 /*
  * The device cannot go on: the reason is logged, its queues end, DEVICE_NEEDS_RESET tells the

@@ -47,6 +47,14 @@ static void config(void *ctx)
 		interrupt(mmio, VIRTIO_MMIO_INT_CONFIG);
 }
 
+static void complain(void *ctx, const struct error *why)
+{
+	struct virtio_mmio *mmio = ctx;
+
+	if (mmio->log.error && mmio->complaints++ < VIRTIO_LOG_MAX)
+		mmio->log.error(mmio->log.ctx, mmio->device->ops->name, why);
+}
+
 static void fail(void *ctx, const struct error *why)
 {
 	struct virtio_mmio *mmio = ctx;
@@ -55,8 +63,7 @@ static void fail(void *ctx, const struct error *why)
 	if (mmio->status & VIRTIO_CONFIG_S_NEEDS_RESET)
 		return;
 	device->stats.errors++;
-	if (mmio->log.error && mmio->complaints++ < VIRTIO_LOG_MAX)
-		mmio->log.error(mmio->log.ctx, device->ops->name, why);
+	complain(mmio, why);
 	for (uint32_t i = 0; i < device->queue_count; i++)
 		virtqueue_disable(&device->queues[i]);
 	mmio->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
@@ -69,7 +76,7 @@ void virtio_mmio_init(struct virtio_mmio *mmio, struct virtio_device *device,
 {
 	*mmio = (struct virtio_mmio){.device = device, .ram = ram, .irq = *irq, .log = *log};
 	device->transport = (struct virtio_transport){
-		.ctx = mmio, .used = used, .config = config, .fail = fail};
+		.ctx = mmio, .used = used, .config = config, .complain = complain, .fail = fail};
 }
 
 /* The driver is there, and the device has not failed. */

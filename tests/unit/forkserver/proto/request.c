@@ -164,16 +164,15 @@ Test(request, what_a_refusal_still_tells)
 {
 	refuse("{\"op\":\"clone\",\"tag\":5,\"answer\":true,\"bogus\":1}", EINVAL);
 	cr_assert_str_eq(request.tag, "5");
-	cr_assert(request.answer);
-	cr_assert_not(request.console);
-	refuse("{\"op\":\"nonsense\",\"tag\":6,\"console\":true}", ENOSYS);
+	cr_assert_eq(request.descriptors, 1);
+	refuse("{\"op\":\"nonsense\",\"tag\":6,\"console\":true,\"answer\":true}", ENOSYS);
 	cr_assert_str_eq(request.tag, "6");
-	cr_assert(request.console);
-	refuse("{\"tag\":\"\",\"answer\":true}", EINVAL);
-	cr_assert(request.answer);
+	cr_assert_eq(request.descriptors, 2);
+	refuse("{\"tag\":\"\",\"disks\":[{},7]}", EINVAL);
+	cr_assert_eq(request.descriptors, 2);
 	refuse("[", EBADMSG);
 	cr_assert_str_empty(request.tag);
-	cr_assert_not(request.answer);
+	cr_assert_eq(request.descriptors, 0);
 }
 
 Test(request, not_json)

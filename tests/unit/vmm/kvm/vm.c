@@ -189,7 +189,7 @@ static int hold_anchor(void *context)
 	size_t before = *(const size_t *)context;
 	struct error error = {0};
 
-	if (kvm_anchor_hold(host, &error) < 0)
+	if (kvm_anchor_hold(host, false, &error) < 0)
 		return 1;
 	return helper_count_fds() != before + 2;
 }
@@ -206,7 +206,7 @@ static int anchor_without_descriptors(void *context)
 	struct error error = {0};
 
 	(void)context;
-	return kvm_anchor_hold(host, &error) != -EMFILE;
+	return kvm_anchor_hold(host, false, &error) != -EMFILE;
 }
 
 Test(anchor, no_descriptors_left, .init = set_up, .fini = tear_down)

@@ -188,6 +188,29 @@ Test(guest_ram, sealing_twice_is_fine)
 	guest_ram_done(&ram);
 }
 
+Test(guest_ram, collapsing_changes_nothing_but_the_size_of_pages)
+{
+	const uint64_t size = 8 << 20, large = 2 << 20;
+	struct guest_ram ram;
+	struct error error;
+
+	cr_assert_eq(guest_ram_init(&ram, size, NULL, &error), 0, "%s", error.text);
+	/* One stretch is full, one is not, one is empty. */
+	for (uint64_t at = 0; at < large; at += 4096)
+		memset(ram.host + at, (int)(at >> 12 & 0xff), 4096);
+	memset(ram.host + large, 0x5a, 4096);
+	/* 0 where this kernel cannot. */
+	cr_assert_leq(guest_ram_collapse(&ram), 1);
+	cr_assert_eq(guest_ram_seal(&ram, &error), 0, "%s", error.text);
+	for (uint64_t at = 0; at < large; at += 512)
+		cr_assert_eq(ram.host[at], at >> 12 & 0xff);
+	cr_assert_eq(ram.host[large], 0x5a);
+	cr_assert_eq(ram.host[large + 4096], 0);
+	ram.host[4096] = 0xff;
+	cr_assert_eq(ram.host[0], 0);
+	guest_ram_done(&ram);
+}
+
 Test(guest_ram, seal_fails_while_somebody_else_can_write)
 {
 	struct error error = {0};
