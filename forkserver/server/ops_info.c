@@ -229,6 +229,8 @@ void ops_inspect(struct server *server, struct conn *conn, const struct request 
 	json_object_set_new(reply, "server", describe_server(server));
 	json_object_set_new(reply, "template", describe_template(server));
 	json_object_set_new(reply, "host", describe_host(server->host));
+	if (server->serving)
+		json_object_set_new(reply, "limits", ops_limits(server));
 	send_value(server, conn, request, reply);
 }
 
@@ -242,6 +244,8 @@ static json_t *describe_clones(const struct server *server)
 	put_number(object, "peak", metrics->clones_peak);
 	put_number(object, "started", metrics->clones_started);
 	put_number(object, "refused", metrics->clones_refused);
+	if (server->serving)
+		put_number(object, "host_allows", limits_clones(&server->limits.verdict));
 	for (int i = 0; i < FORKVM_END_COUNT_; i++)
 		put_number(ends, forkvm_end_name((enum forkvm_end)i), metrics->clones_ended[i]);
 	json_object_set_new(object, "ended", ends);

@@ -17,6 +17,7 @@
 #include "forkserver/server/descriptors.h"
 #include "forkserver/server/fork.h"
 #include "forkserver/server/gate.h"
+#include "forkserver/server/limits_tell.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/private.h"
 #include "forkserver/server/procfs.h"
@@ -214,6 +215,7 @@ static int lock_down(struct server *server, struct error *error)
 		rc = fork_prepare(needs.threads, error);
 	if (rc < 0)
 		return rc;
+	limits_take(server);
 	/* Before the filter: it needs one of its own. */
 	anchor_start(server);
 	rc = sandbox_enter(&needs, error);
