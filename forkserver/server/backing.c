@@ -203,7 +203,7 @@ static int convert(struct backing *image, uint64_t size, const char *folder, int
 int backing_open(const struct serve_disk *disk, const char *folder, int stop_fd,
 		 struct backing *ret, struct error *error)
 {
-	struct qcow2_header header;
+	struct qcow2_header header = {0};
 	int rc;
 
 	*ret = (struct backing){.fd = -1};
@@ -229,7 +229,7 @@ int backing_open(const struct serve_disk *disk, const char *folder, int stop_fd,
 
 int backing_check_given(int fd, bool writable, struct error *error)
 {
-	struct statx found;
+	struct statx found = {0};
 	int flags = fcntl(fd, F_GETFL);
 	int rc = flags < 0 ? -errno : sys_statx(fd, &found);
 

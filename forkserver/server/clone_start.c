@@ -240,6 +240,7 @@ int clone_fork(struct server *server, struct launch *launch, const void *body, s
 	struct clone *clone = take_record(clones);
 	int pidfd = -1;
 
+	*ret = clone;
 	clone->id = ++clones->last_id;
 	launch->machine = server->machine;
 	launch->server_pid = server->pid;
@@ -262,7 +263,6 @@ int clone_fork(struct server *server, struct launch *launch, const void *body, s
 		return cannot_fork(-clone->pid, error);
 	}
 	enter_record(server, clone);
-	*ret = clone;
 	return 0;
 }
 

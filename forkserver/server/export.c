@@ -134,7 +134,7 @@ static int add_given(const struct clone *clone, unsigned int disk, unsigned int 
 		     struct layers *layers)
 {
 	int rc = add_fetched(layers, "image", clone->pidfd, fd_of_disk(disks, disk, DISK_FD_IMAGE));
-	struct statx found;
+	struct statx found = {0};
 	off_t size;
 
 	if (rc == 0)
