@@ -267,6 +267,8 @@ static void add_stats(struct disk_stats *total, const struct disk_stats *stats)
 	add(&total->reaped, stats->reaped);
 	add(&total->depth_sum, stats->depth_sum);
 	add(&total->overlay_bytes, stats->overlay_bytes);
+	add(&total->notifications, stats->notifications);
+	add(&total->interrupts, stats->interrupts);
 	total->pass_max = max_u64(total->pass_max, stats->pass_max);
 	total->depth_max = max_u64(total->depth_max, stats->depth_max);
 }

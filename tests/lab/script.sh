@@ -56,13 +56,12 @@ expect "the outer machine ends with it" "${qemu:+$(ls -d "/proc/$qemu" 2>/dev/nu
 expect "there was one" "${qemu:+yes}" yes
 
 # A machine that stands still, as TCG leaves one now and then, is started once more.
-# shellcheck disable=SC2016 # for the shell inside
 rm "$scratch/out"
-FORKVM_LAB_DEAD_SECONDS=30 \
-FORKVM_LAB_QEMU="-chardev socket,id=stopper,path=$scratch/stopper,server=on,wait=off -mon stopper" \
-	$lab run --quiet --share "$scratch/a folder" -- \
-	bash -c 'mkdir "$1/first" 2>/dev/null || exit 9; echo begun; sleep 1000' x "$scratch/a folder" \
-	>"$scratch/out" 2>"$scratch/err" &
+stopper="-chardev socket,id=stopper,path=$scratch/stopper,server=on,wait=off -mon stopper"
+# shellcheck disable=SC2016 # for the shell inside
+inside='mkdir "$1/first" 2>/dev/null || exit 9; echo begun; sleep 1000'
+FORKVM_LAB_DEAD_SECONDS=30 FORKVM_LAB_QEMU=$stopper $lab run --quiet --share "$scratch/a folder" -- \
+	bash -c "$inside" x "$scratch/a folder" >"$scratch/out" 2>"$scratch/err" &
 pid=$!
 until [[ -s $scratch/out ]] || ! kill -0 $pid 2>/dev/null; do sleep 0.1; done
 tests/lab/monitor.py "$scratch/stopper" stop >>"$scratch/err"

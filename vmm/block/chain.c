@@ -3,7 +3,6 @@
  * The layers below a durable overlay, found by what headers say: see export.h.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,12 +52,9 @@ static const char *shown(const char *path)
 static int open_file(const char *path, bool may_be_device, struct block_file *file,
 		     struct error *error)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc;
+	int rc = block_file_open_path(file, path, may_be_device ? "image" : "overlay's file",
+				      may_be_device, error);
 
-	if (fd < 0)
-		return error_set_errno(error, errno, "%s", shown(path));
-	rc = block_file_open(file, fd, may_be_device ? "image" : "overlay's file", may_be_device,
-			     false, false, DISK_DIRECT_OFF, error);
 	if (rc < 0)
 		error_prefix(error, "%s", shown(path));
 	return rc;

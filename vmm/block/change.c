@@ -129,6 +129,7 @@ static void start_write(struct disk *disk, struct disk_request *request)
 {
 	struct piece piece = {
 		.op = PIECE_WRITE,
+		.alone = is_mixed(disk, request),
 		.request = request,
 		.file = target(disk),
 		.offset = request->offset,
@@ -194,7 +195,8 @@ static bool zero_ends(struct disk *disk, struct disk_request *request)
 
 static void start_punch(struct disk *disk, struct disk_request *request)
 {
-	struct piece piece = {.op = PIECE_PUNCH, .request = request, .file = target(disk)};
+	struct piece piece = {
+		.op = PIECE_PUNCH, .alone = true, .request = request, .file = target(disk)};
 	uint64_t start = request->offset, end = end_of(request);
 
 	if (request->op == DISK_WRITE_ZEROES && disk->top && !zero_ends(disk, request))

@@ -204,6 +204,12 @@ const struct disk_stats *disk_get_stats(const struct disk *disk)
 	return &disk->stats;
 }
 
+void disk_count_doorbells(struct disk *disk, uint64_t notifications, uint64_t interrupts)
+{
+	disk->stats.notifications = notifications;
+	disk->stats.interrupts = interrupts;
+}
+
 /* There are transfers that wait for a device. */
 static bool wants_ring(const struct disk *disk)
 {

@@ -140,6 +140,25 @@ int block_file_open(struct block_file *file, int fd, const char *what, bool may_
 	return rc;
 }
 
+int block_file_open_path(struct block_file *file, const char *path, const char *what,
+			 bool may_be_device, struct error *error)
+{
+	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
+	struct stat st;
+	int rc;
+
+	*file = BLOCK_FILE_NONE;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_set_errno(error, errno, "disk: open the %s", what);
+	rc = check_type(st.st_mode, what, may_be_device, error);
+	if (rc < 0)
+		return rc;
+	rc = reopen(fd, O_RDONLY);
+	if (rc < 0)
+		return error_set_errno(error, -rc, "disk: open the %s", what);
+	return block_file_open(file, rc, what, may_be_device, false, false, DISK_DIRECT_OFF, error);
+}
+
 void block_file_close(struct block_file *file)
 {
 	fd_close(&file->fd);

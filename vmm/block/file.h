@@ -35,6 +35,13 @@ struct block_file {
 int block_file_open(struct block_file *file, int fd, const char *what, bool may_be_device,
 		    bool writable, bool durable, enum disk_direct direct, struct error *error);
 
+/*
+ * The same by its name, for reading, without O_DIRECT. What is no such file is not even opened, so
+ * that no device notices. -errno of open(2), too.
+ */
+int block_file_open_path(struct block_file *file, const char *path, const char *what,
+			 bool may_be_device, struct error *error);
+
 /* Close both. */
 void block_file_close(struct block_file *file);
 

@@ -35,6 +35,7 @@ enum piece_op {
 
 struct piece {
 	enum piece_op op;
+	bool alone;		      /* no change may begin before it is done */
 	struct disk_request *request; /* NULL: a flush's */
 	const void *memory;	      /* of a flush's */
 	const struct block_file *file;
@@ -106,7 +107,7 @@ struct disk {
 	uint32_t in_flight; /* requests */
 	uint32_t pieces;    /* in the ring */
 	uint32_t changes;   /* of them, those that write or punch */
-	bool alone;	    /* a punch is under way */
+	bool alone;	    /* one of them that no other may begin beside */
 	uint32_t pass;	    /* requests since the last kick */
 	uint64_t pass_ns, round_ns;
 	struct request_list done, waiting;

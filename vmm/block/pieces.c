@@ -61,15 +61,22 @@ static int do_now(struct disk *disk, const struct piece *piece)
 	return -EINVAL;
 }
 
-/* What a completion means: 0 or -errno. The rest of a short transfer is done here, as is all of one
- * that the ring could not do. */
+/* The ring could not do it, which need not mean that it cannot be done. ECANCELED: the kernel may
+ * have no more threads, and the transfer is one that needs its own. */
+static bool is_worth_a_try(int result)
+{
+	return result == -EAGAIN || result == -EINTR || result == -ENOMEM || result == -EINVAL ||
+	       result == -ECANCELED;
+}
+
+/* What a completion means: 0 or -errno. The rest of a short transfer is done here. */
 static int settle(struct disk *disk, const struct piece *piece, int result)
 {
 	bool transfers = piece->op == PIECE_READ || piece->op == PIECE_WRITE;
 
 	if (result >= 0 && (!transfers || (uint64_t)result == piece->length))
 		return 0;
-	if (result == -EAGAIN || result == -EINTR || result == -ENOMEM || result == -EINVAL)
+	if (is_worth_a_try(result))
 		return do_now(disk, piece);
 	if (result < 0)
 		return result;
@@ -115,7 +122,7 @@ static void finish_queued(struct disk *disk, struct piece *piece, int rc)
 	disk->pieces--;
 	if (is_change(piece))
 		disk->changes--;
-	if (piece->op == PIECE_PUNCH)
+	if (piece->alone)
 		disk->alone = false;
 	finish(disk, piece, rc);
 	put_piece(disk, piece);
@@ -218,7 +225,7 @@ static bool queue(struct disk *disk, const struct piece *what)
 	disk->pieces++;
 	if (is_change(piece))
 		disk->changes++;
-	if (piece->op == PIECE_PUNCH)
+	if (piece->alone)
 		disk->alone = true;
 	return true;
 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -197,6 +198,40 @@ Test(ring, that_stops_working)
 		disk_free(refusal.disk);
 		free(refusal.model);
 	}
+}
+
+/* Writes to files of most kinds need a thread of the kernel's, which counts as one of ours. */
+static int work_without_threads(void *context)
+{
+	const struct rlimit none = {0, 0};
+	const struct refusal *refusal = context;
+
+	fixture_start(refusal->disk);
+	if (setrlimit(RLIMIT_NPROC, &none) < 0 || setresuid(65534, 65534, 65534) < 0)
+		return 1;
+	memset(refusal->model + 512, 1, 65536);
+	if (fixture_io(refusal->disk, DISK_WRITE, 512, 65536, refusal->model + 512) != 0)
+		return 2;
+	if (fixture_io(refusal->disk, DISK_FLUSH, 0, 0, NULL) != 0)
+		return 3;
+	fixture_check(refusal->disk, refusal->model);
+	return 0;
+}
+
+Test(ring, without_threads_of_its_own)
+{
+	struct disk_config config = fixture_config(fixture_image(false, 1, SIZE));
+	struct refusal refusal = {.model = malloc(SIZE)};
+
+	require(geteuid() == 0, "only root can become somebody else");
+	config.overlay.data_fd = fixture_file(false);
+	config.durable = true;
+	config.direct = DISK_DIRECT_OFF;
+	refusal.disk = fixture_open(&config);
+	fixture_fill(1, refusal.model, SIZE);
+	cr_assert_eq(helper_in_child(work_without_threads, &refusal), 0);
+	disk_free(refusal.disk);
+	free(refusal.model);
 }
 
 Test(ring, only_for_files_that_make_us_wait)
