@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "bench/storm/engine.h"
+#include "bench/storm/limits.h"
 #include "bench/storm/link.h"
 
 #define MEMORY_CLONES 200 /* kept alive to be looked at, when the timed round keeps none */
@@ -49,6 +50,8 @@ int storm_drive(const struct storm_options *options, const char *socket,
 
 	if (link_open(socket, &client) < 0)
 		return -1;
+	if (options->alive)
+		limits_tell(client, options->count);
 	samples_reserve(&checker.once, 6 * options->count);
 	rc = run_rounds(options, client, &checker, result);
 	repeated = check_repeated(&checker);

@@ -239,6 +239,7 @@ static void enter_record(struct server *server, struct conn *conn, struct clone 
 	clone->received_ns = server->now_ns;
 	memcpy(clone->tag, request->tag, sizeof(clone->tag));
 	list_append(&clones->live, &clone->link);
+	clones_enter(clones, clone);
 	list_init(&clone->loan_link);
 	list_init(&clone->owner_link);
 	clone->owner = request->detach ? NULL : conn;

@@ -37,10 +37,24 @@ static void op_clone(struct server *server, struct conn *conn, const struct requ
 		conn_send_error(server, conn, request->tag, &error);
 }
 
+/* How many there were. */
+static uint64_t kill_all(struct clones *clones)
+{
+	uint64_t count = 0;
+
+	for (struct list *link = clones->live.next; link != &clones->live; link = link->next) {
+		clone_kill(list_entry(link, struct clone, link), FORKVM_END_KILLED,
+			   "killed on request");
+		count++;
+	}
+	return count;
+}
+
 static void op_kill(struct server *server, struct conn *conn, const struct request *request)
 {
 	struct clones *clones = &server->clones;
-	uint64_t count = 0;
+	struct clone *clone;
+	uint64_t count;
 	struct error error;
 
 	if (!server->serving) {
@@ -48,15 +62,12 @@ static void op_kill(struct server *server, struct conn *conn, const struct reque
 		conn_send_error(server, conn, request->tag, &error);
 		return;
 	}
-	for (struct list *link = clones->live.next; link != &clones->live; link = link->next) {
-		struct clone *clone = list_entry(link, struct clone, link);
-
-		if (!request->all && clone->id != request->id)
-			continue;
+	if (request->all) {
+		count = kill_all(clones);
+	} else if ((clone = clones_find(clones, request->id))) {
 		clone_kill(clone, FORKVM_END_KILLED, "killed on request");
-		count++;
-	}
-	if (!request->all && !count) {
+		count = 1;
+	} else {
 		error_set(&error, ESRCH, "there is no live clone %" PRIu64, request->id);
 		conn_send_error(server, conn, request->tag, &error);
 		return;
