@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "bench/storm/engine.h"
+#include "bench/storm/limits.h"
 #include "bench/storm/link.h"
 
 #define COLD_CLONES   1000
@@ -76,6 +77,8 @@ int storm_drive(const struct storm_options *options, const char *socket,
 
 	if (link_open(socket, &client) < 0)
 		return -1;
+	if (options->alive)
+		limits_tell(client, options->count);
 	samples_reserve(&checker.once, 6 * options->count);
 	rc = run_rounds(options, client, &checker, result);
 	repeated = check_repeated(&checker);

@@ -227,6 +227,7 @@ static void enter_record(struct server *server, struct clone *clone)
 	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
 		clone->loaned_fds[i] = -1;
 	list_append(&server->clones.live, &clone->link);
+	clones_enter(&server->clones, clone);
 	list_init(&clone->loan_link);
 	list_init(&clone->owner_link);
 	list_init(&clone->spare.link);
