@@ -17,7 +17,7 @@ GUEST_MIB = 128
 
 
 def _storm(server, *options):
-    done = subprocess.run([STORM, "--socket", server.path, "--stub", "blk", "--request", "op=none",
+    done = subprocess.run([STORM, "--socket", server.path, "--stub", "blk", "--request", "op=nop",
                            "--json", "-", *map(str, options)], stdout=subprocess.PIPE, check=True)
     figures = json.loads(done.stdout)
     if figures["failed"]:

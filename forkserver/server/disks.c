@@ -165,6 +165,7 @@ static void plan_slot(const struct server *server, unsigned int index, struct di
 	plan->slots[index].is_empty = disk->is_empty;
 	plan->slots[index].has_overlay = !disk->is_empty && !disk->read_only;
 	plan->slots[index].is_durable = disk->durable;
+	plan->slots[index].has_bitmap_inside = !disk->durable && overlays->is_memory;
 	if (!disk->durable)
 		return;
 	overlays_name_template(name, server->options->name, overlays->run, index);

@@ -91,14 +91,15 @@ static const struct sandbox_rule disk_rules[] = {
 	{CALL(pwritev), .reason = "as preadv"},
 	{CALL(fallocate), .reason = "discarded blocks go back to the host"},
 	{CALL(fdatasync), .reason = "a durable disk's flush"},
+	{CALL(memfd_create),
+	 .reason = "an overlay in memory, made by the first write; never executable"},
+	{CALL(ftruncate), .reason = "its size"},
 };
 
 static const struct sandbox_rule nursery_rules[] = {
 	{CALL(io_uring_setup),
 	 .reason = "a disk's ring, of which the next call restricts what it does"},
 	{CALL(io_uring_register), .reason = "restrictions, then nothing more: they forbid it"},
-	{CALL(memfd_create), .reason = "overlays and bitmaps in memory"},
-	{CALL(ftruncate), .reason = "their size"},
 	{CALL(openat), .reason = "overlays in a folder, and what is to have O_DIRECT anew"},
 	{CALL(fstat), .reason = "what kind of file a client gave"},
 	{CALL(fstatfs), .reason = "whether it is in memory"},

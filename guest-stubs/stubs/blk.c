@@ -341,7 +341,7 @@ size_t stub_serve(const char *request, size_t request_len, char *response, size_
 	for (size_t i = 0; i < len; i++)
 		text_char(&answer, name[i]);
 	text_char(&answer, ' ');
-	if (args_is(name, len, "none")) {
+	if (args_is(name, len, "nop")) {
 		text_char(&answer, '\n');
 		return answer.len;
 	}

@@ -60,7 +60,9 @@ enum disk_direct {
 
 /* One overlay's storage; all of it is owned by whoever the structure is given to. */
 struct disk_overlay {
-	int data_fd;	/* empty, open for reading and writing; -1: a memfd is made              */
+	/* Empty, open for reading and writing; -1: a memfd is made when the first change comes. */
+	int data_fd;
+	int memfd_number; /* the number that such a memfd gets; 0: any */
 	uint64_t limit; /* bytes it may hold, in whole blocks; 0: any number                     */
 	/*
 	 * An empty memfd for the bitmap, for an owner who wants to export the disk while it is in

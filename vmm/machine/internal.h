@@ -36,7 +36,6 @@ struct vcpu {
 /* A disk and its device. */
 struct machine_disk {
 	struct disk *disk; /* owned */
-	bool has_own;	   /* in a clone: its own overlay or image is in place */
 	struct virtio_blk blk;
 };
 
@@ -77,6 +76,7 @@ struct machine {
 	enum machine_progress progress;
 	atomic_bool stop; /* vCPUs are to leave their loops */
 	unsigned int halted;
+	uint32_t disks_given; /* bit i: in a clone, disk i has its own overlay or image */
 	struct machine_end end;
 	unsigned int hole_touches;
 	bool learns;		 /* its writes are to be logged */

@@ -220,9 +220,10 @@ static int fork_child(struct virtio_device *device, struct error *error)
 	struct virtio_blk *blk = (struct virtio_blk *)device;
 
 	(void)error;
-	if (blk->inserted)
+	if (blk->inserted) {
 		virtio_device_config_changed(device);
-	blk->inserted = false;
+		blk->inserted = false;
+	}
 	return 0;
 }
 
