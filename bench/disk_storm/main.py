@@ -27,6 +27,7 @@ def parse():
     parser.add_argument("--requests", type=int, default=40000)
     parser.add_argument("--clones", type=int, default=400)
     parser.add_argument("--alive", type=int, default=300)
+    parser.add_argument("--memory-rounds", type=int, default=3)
     parser.add_argument("--fill", type=int, default=1024)
     options = parser.parse_args()
     for part in options.part:

@@ -48,6 +48,7 @@ static const char usage[] =
 	"  --rate R           open loop: R requests a second, whatever comes back; latency counts\n"
 	"                     from the moment a request was due\n"
 	"  --alive            keep all clones alive until the last has answered\n"
+	"  --no-memory        make no further clones to look at their memory (--alive has them)\n"
 	"  --timeout S        give up when nothing happens for S seconds (default 30)\n"
 	"Report\n"
 	"  --floor            run floor too, before, and print how many times its figures\n"
@@ -118,6 +119,7 @@ enum {
 	CONCURRENCY,
 	RATE,
 	ALIVE,
+	NO_MEMORY,
 	TIMEOUT,
 	FLOOR,
 	JSON,
@@ -210,6 +212,9 @@ static void store(struct storm_options *options, int option, const char *value)
 	case ALIVE:
 		options->alive = true;
 		break;
+	case NO_MEMORY:
+		options->no_memory = true;
+		break;
 	case TIMEOUT:
 		options->timeout_s = (unsigned int)number("timeout", value, 1, 86400);
 		break;
@@ -266,6 +271,7 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 		{"concurrency", required_argument, NULL, CONCURRENCY},
 		{"rate", required_argument, NULL, RATE},
 		{"alive", no_argument, NULL, ALIVE},
+		{"no-memory", no_argument, NULL, NO_MEMORY},
 		{"timeout", required_argument, NULL, TIMEOUT},
 		{"floor", no_argument, NULL, FLOOR},
 		{"json", required_argument, NULL, JSON},
