@@ -10,6 +10,7 @@
 
 #include "forkserver/server/export.h"
 #include "forkserver/server/log.h"
+#include "forkserver/server/pool.h"
 #include "forkserver/server/private.h"
 
 static void send_ok(struct server *server, struct conn *conn, const struct request *request,
@@ -51,9 +52,14 @@ static void op_kill(struct server *server, struct conn *conn, const struct reque
 	for (struct list *link = clones->live.next; link != &clones->live; link = link->next) {
 		struct clone *clone = list_entry(link, struct clone, link);
 
-		if (!request->all && clone->id != request->id)
+		/* "all" is all that serve: spares serve nobody, and others would take their place.
+		 */
+		if (request->all ? clone->state != CLONE_SERVING : clone->id != request->id)
 			continue;
-		clone_kill(clone, FORKVM_END_KILLED, "killed on request");
+		if (clone->state == CLONE_SERVING)
+			clone_kill(clone, FORKVM_END_KILLED, "killed on request");
+		else
+			pool_retire(server, clone, SPARE_KILLED);
 		count++;
 	}
 	if (!request->all && !count) {

@@ -190,6 +190,10 @@ def doorbell_seeds():
                            + b"\x00\x00\x01" * 2 + b"\x00\x10" + ring(BOOTED),
         "no-areas": b"\x01" + b"\xff" * 12 + b"\0" * 8 + ring(BOOTED) + ring(TEMPLATE, 0)
                     + deliver(0) + ring(READY, 0) + b"\x00" + ring(DONE, 0),
+        "spare": template + deliver(0xffff) + ring(READY, 0) + ring(CONSOLE, 0) + b"\x00"
+                 + ring(PARK, 0) + b"\x05\x00" + ring(READY, 1) + b"\x00" + ring(PARK, 0) + b"\0\0",
+        "spare-park-fails": template + deliver(0xffff) + ring(PARK, 0) + b"\x01\x00",
+        "spare-frozen-early": booted + deliver(0xffff) + ring(TEMPLATE, 0) + ring(PARK, 0) + b"\0\0",
         "sizes": ring(BOOTED, 0, 1) + ring(BOOTED, 0, 2) + ring(BOOTED, 0, 4)
                  + ring(BOOTED, 0, 8 | 0x20) + ring(1, 0) + ring(24, 0),
         "rewrite-mailbox": template + b"\x00\x00\x00\x00\x38" + b"\xff" * 56 + deliver(3)
@@ -271,6 +275,60 @@ def virtqueue_seeds():
     }
 
 
+# Steps of blk.c.
+IN, OUT, FLUSH, GET_ID, DISCARD, ZEROES, UNKNOWN = 0, 1, 3, 4, 5, 6, 7
+PIECES, MERGED, INDIRECTLY = 8, 16, 32
+BLK_FORK = b"\x03"
+
+
+def blk(kind, sector=0, sectors=0, seed=1, how=0, segments=1):
+    return bytes([0, kind | how, segments - 1, sector, sectors, seed])
+
+
+def blk_ranges(kind, *ranges, how=0):
+    listed = b"".join(bytes([sector, sectors, 0]) for sector, sectors in ranges)
+    return blk(kind, how=how) + bytes([len(ranges) - 1]) + listed
+
+
+def blk_desc(index, addr, length, flags=0, follow=0):
+    return bytes([5, index]) + struct.pack("<I", addr)[:3] + \
+        struct.pack("<HBB", length, flags, follow)
+
+
+def blk_offer(*heads):
+    return bytes([6, len(heads), *heads])
+
+
+def blk_seeds():
+    write, read = blk(OUT, 16, 16), blk(IN, 0, 63)
+    flush = b"\x04\x00\x60\x00\x10" + struct.pack("<IIQ", 4, 0, 0)
+    header, status = blk_desc(0, 0x6000, 16, F_NEXT, 1), blk_desc(1, 0x6800, 1, F_WRITE)
+    again = b"\x80\x00\x0a\x00\x00" + write[1:]
+    return {
+        "write-read": b"\x0b" + write + read,
+        "polled": b"\x03" + write + read,
+        "one-record": b"\x08" + write + read + write,
+        "sectors": b"\x0b" + write + blk(OUT, 19, 1, 2) + blk(OUT, 126, 1, 3) + read
+                   + blk(IN, 64, 63),
+        "layouts": b"\x0b" + b"".join(
+            blk(kind, 8, 20, how, how, segments) for how in range(0, 64, 8)
+            for segments in (1, 7) for kind in (OUT, IN)),
+        "others": b"\x0b" + blk(FLUSH) + blk(GET_ID, 0, 1) + blk(UNKNOWN, 0, 1),
+        "ranges": b"\x0b" + blk(OUT, 0, 63) + blk_ranges(DISCARD, (8, 20), (40, 1))
+                  + blk_ranges(ZEROES, (3, 5), (50, 9), (60, 0)) + read,
+        "end": b"\x0b" + blk(OUT, 120, 7) + blk_ranges(DISCARD, (112, 15)) + blk(IN, 112, 15)
+               + blk(OUT, 120, 8) + blk(IN, 127, 0) + blk(IN, 128, 0),
+        "forks": b"\x0b" + write + BLK_FORK + blk(OUT, 20, 3, 5) + BLK_FORK
+                 + blk_ranges(DISCARD, (16, 8)) + BLK_FORK + read,
+        "cache": b"\x0b" + b"\x07\x23\x20\x00" + again + read,
+        "no-status": b"\x03" + header[:-2] + b"\x00\x00" + flush + blk_offer(0) + write + read,
+        "flush": b"\x03" + header + status + flush + blk_offer(0, 0) + write,
+        "short-header": b"\x03" + blk_desc(0, 0x6000, 15, F_NEXT, 1) + status + blk_offer(0),
+        "reset": b"\x03" + header + status + flush + blk_offer(0) + b"\x07\x01\x70\0\0\0\0"
+                 + write + read,
+    }
+
+
 def request_seeds():
     return {
         "hello": b'{"op":"hello","protocol":1}\n',
@@ -278,6 +336,7 @@ def request_seeds():
         "clone": b'{"op":"clone","tag":7,"answer":true,"request":"text","timeout_ms":1000}\n',
         "clone-b64": b'{"op":"clone","answer":true,"console":true,"session":true,'
                      b'"detach":false,"progress":true,"request_b64":"AAEC/w=="}\n',
+        "spare": b'{"op":"clone","spare":"only"}\n{"op":"clone","spare":"none"}\n',
         "clone-both": b'{"op":"clone","request":"a","request_b64":"YQ=="}\n',
         "clone-unknown": b'{"op":"clone","timeout":1}\n',
         "list": b'{"op":"list","after":500}\n',
@@ -299,7 +358,7 @@ def request_seeds():
 # Registers of a 16550A.
 DATA, IER, FCR, LCR, MCR, LSR, MSR = range(7)
 # What the backend does with a write; what is typed when there is space again.
-ALL, REFUSE, FAIL = b"\x00", b"\x80", b"\xff"
+TAKEN, REFUSE, FAIL = b"\x00", b"\x80", b"\xff"
 NOTHING = b"\x00"
 
 
@@ -319,21 +378,21 @@ def serial_seeds():
     enabled = fifos + port_out(IER, 15)
     blocked = enabled + port_out(DATA, *b"abc") + REFUSE
     return {
-        "print": port_out(DATA, 65) + ALL + fifos + port_out(DATA, *b"hello, world\r\n") + ALL,
+        "print": port_out(DATA, 65) + TAKEN + fifos + port_out(DATA, *b"hello, world\r\n") + TAKEN,
         "type": enabled + typed + (interrupt + NOTHING) * 6,
         "priorities": enabled + port_out(MCR, 0x1f) + port_out(DATA, *b"0123456789abcde") * 2
                       + interrupt * 9,
         "blocked": blocked + port_out(DATA, *b"0123456789abcde") + ready + b"\x83" + REFUSE
-                   + ready + ALL + interrupt,
+                   + ready + TAKEN + interrupt,
         "fails": enabled + port_out(DATA, *b"abc") + b"\x81" + FAIL + port_out(DATA, 65),
-        "clone": blocked + clone + ALL + interrupt + port_out(DATA, 65) + ALL,
+        "clone": blocked + clone + TAKEN + interrupt + port_out(DATA, 65) + TAKEN,
         "clone-without": blocked + no_backend + interrupt + port_out(DATA, 65),
         "blocked-loopback": blocked + port_out(MCR, 0x10) + port_in(DATA) + port_out(DATA, 65)
                             + port_out(MCR, 0) + NOTHING,
         "blocked-clear": blocked + port_out(FCR, 5) + port_out(FCR, 0) + port_out(DATA, 65) + ready,
         "divisor": port_out(LCR, 0x83) + port_out(DATA, 1, 2) + port_out(IER, 0) + port_in(DATA)
                    + interrupt + port_out(LCR, 3),
-        "wide": b"\x06\x18A\x0f\x07\x03" + ALL + b"\x04\x1f" + b"\x06\x97\x02AAAABBBB"
+        "wide": b"\x06\x18A\x0f\x07\x03" + TAKEN + b"\x04\x1f" + b"\x06\x97\x02AAAABBBB"
                 + b"\x04\x90\x03" + port_in(LSR) + port_in(MSR),
     }
 
@@ -363,8 +422,14 @@ def overlay_seeds():
 
 
 def main():
+<<<<<<< HEAD
     seeds = {"bzimage": bzimage_seeds(), "doorbells": doorbell_seeds(), "elf": elf_seeds(),
              "overlay": overlay_seeds(), "request": request_seeds(), "serial": serial_seeds(),
+=======
+    seeds = {"blk": blk_seeds(), "bzimage": bzimage_seeds(), "doorbells": doorbell_seeds(),
+             "elf": elf_seeds(),
+             "request": request_seeds(), "serial": serial_seeds(),
+>>>>>>> blk
              "virtqueue": virtqueue_seeds(), "vmlinux": vmlinux_seeds()}
     for target, inputs in seeds.items():
         folder = os.path.join(HERE, target)
