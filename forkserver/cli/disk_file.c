@@ -54,12 +54,12 @@ static int open_folder(const char *path, struct place *ret, struct error *error)
 	const char *slash = strrchr(path, '/');
 	char folder[4096] = ".";
 
+	*ret = (struct place){.folder = -1, .name = slash ? slash + 1 : path};
 	if (slash && (size_t)(slash - path) + 1 >= sizeof(folder))
 		return error_set(error, ENAMETOOLONG, "%.80s...: the name is too long", path);
 	if (slash)
 		snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path),
 			 path);
-	*ret = (struct place){.name = slash ? slash + 1 : path};
 	snprintf(ret->temporary, sizeof(ret->temporary), ".forkvm-%d.part", getpid());
 	ret->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (ret->folder < 0)
@@ -120,7 +120,7 @@ static int put_in_place(const struct place *place, int fd, bool *named, struct e
 
 int disk_file_replace(const char *path, disk_file_fill *fill, void *ctx, struct error *error)
 {
-	struct place place = {.folder = -1};
+	struct place place = {.folder = -1, .name = ""};
 	_cleanup_close_ int fd = -1;
 	bool named = false;
 	int rc = open_folder(path, &place, error);

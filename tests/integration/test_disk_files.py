@@ -27,6 +27,8 @@ class Overlays(disks.DiskTestCase):
         yield "memory, no io_uring", ("--no-io-uring",)
         yield "folder", ("--overlay", self.overlays())
         yield "folder, no io_uring", ("--overlay", self.overlays(), "--no-io-uring")
+        # With several vCPUs requests are served by a thread of their own.
+        yield "folder, two vCPUs", ("--overlay", self.overlays(), "--cpus", "2")
 
     def test_isolation(self):
         """50 clones write different patterns to the same blocks; each finds its own, and what is
@@ -297,6 +299,29 @@ class Export(disks.DiskTestCase):
                 told = bytes.fromhex(session.do(f"op=peek disk={disk} size=512 block=8000")["data"])
                 self.assertEqual(told[:8], b"IMAGE\0\0\0")
 
+    def test_while_it_writes(self):
+        """A guest that is stopped in the middle of it: what it had flushed is in the export."""
+        dice = random.Random(2)
+        with open(self.image, "r+b") as image:
+            image.truncate(0)
+            image.truncate(self.blocks * BLOCK)
+        for options in (("--cpus", "1"), ("--cpus", "2")):
+            with self.serve("--overlay", self.overlays(), *options,
+                            disks=[self.image + ",durable", "none"]) as server:
+                with Session(server, "op=log count=64 flush=16 depth=16", console=True) as session:
+                    told = b""
+                    for _ in range(10):
+                        time.sleep(dice.random() * 0.02)
+                        while harness.readable(session.console_fd, 0):
+                            told += os.read(session.console_fd, 1 << 16)
+                        out = self.path("out.img")
+                        result = server.cli("disk", "export", session.id, out)
+                        self.assertEqual(result.returncode, OK, result)
+                        last = disks.last_flushed(told)
+                        with Session(server, disks=[(1, out, "ro")]) as checker:
+                            checker.do(f"op=check disk=1 count=64 last={last}")
+                    self.assertGreater(last, 0)
+
     def test_sparse(self):
         """What nobody wrote takes no room."""
         sparse = self.path("sparse.img")
@@ -562,8 +587,7 @@ class Durable(disks.DiskTestCase):
             told = b""
             while piece := os.read(session.console_fd, 1 << 16):
                 told += piece
-        lines = told.decode().split("\n")
-        last = int(lines[-2].split()[1]) if len(lines) > 1 else 0
+        last = disks.last_flushed(told)
         path = os.path.join(self.overlays(), f"default-{session.id}-0.overlay")
         out = self.path("committed.img")
         result = run("disk", "commit", path, out)
@@ -592,8 +616,7 @@ class Durable(disks.DiskTestCase):
                 told = b""
                 while piece := os.read(session.console_fd, 1 << 16):
                     told += piece
-                lines = told.decode().split("\n")
-                last = int(lines[-2].split()[1]) if len(lines) > 1 else 0
+                last = disks.last_flushed(told)
                 out = self.commit(f"default-{session.id}-0.overlay")
                 session.close()
                 with self.serve(disks=[out]) as checker, Session(checker) as check:
