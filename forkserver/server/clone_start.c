@@ -235,6 +235,7 @@ static void enter_record(struct server *server, struct conn *conn, struct clone 
 	clone->has_report = false;
 	clone->unwatched = false;
 	clone->holders = 0;
+	clone->uid = conn->uid;
 	note_disks(server, clone, request);
 	clone->received_ns = server->now_ns;
 	memcpy(clone->tag, request->tag, sizeof(clone->tag));

@@ -269,6 +269,10 @@ static int check(const struct server *server, const struct conn *conn, const str
 
 	if (!clone || clone->was_killed)
 		return no_clone(request->id, error);
+	/* What is on a clone's disk is the business of who had it made, and of who has the server.
+	 */
+	if (conn->uid && conn->uid != server->uid && conn->uid != clone->uid)
+		return error_set(error, EACCES, "clone %" PRIu64 " is another user's", request->id);
 	if (request->timeout_ms > LIMIT_MAX_MS)
 		return error_set(error, ERANGE, "a clone is stopped for at most %u ms",
 				 LIMIT_MAX_MS);

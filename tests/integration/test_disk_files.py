@@ -477,6 +477,27 @@ class Export(disks.DiskTestCase):
                 reply = connection.call("export", id=session.id, timeout_ms=3600001)
                 self.assertEqual(reply["error"]["code"], "ERANGE")
 
+    def test_another_users_clone(self):
+        if os.geteuid() != 0:
+            self.skipTest("being several users takes root")
+        with self.serve("--allow-uid", 65534) as server:
+            os.chmod(server.folder, 0o711)
+            os.chmod(self.folder, 0o777)
+            with Session(server) as session:
+                result = server.cli("disk", "export", session.id, self.path("out"), user=65534)
+                self.assertEqual(result.returncode, FAILED, result)
+                self.assertIn(b"another user's", result.stderr)
+            asked = server.cli("clone", "--detach", "--request", "op=log quiet=1 count=64",
+                               user=65534)
+            self.assertEqual(asked.returncode, OK, asked)
+            number = asked.stdout.decode().strip()
+            for who in ({"user": 65534}, {}):
+                result = server.cli("disk", "export", number, self.path("out"), **who)
+                self.assertEqual(result.returncode, OK, result)
+                os.unlink(self.path("out"))
+            server.cli("kill", number)
+            server.wait_quiet()
+
     def test_nothing_is_left(self):
         with self.serve_with() as server:
             server.check_serving()
@@ -531,6 +552,20 @@ class Durable(disks.DiskTestCase):
             session.do("op=verify block=300 count=100 expect=zero")
         # The template's own can be committed as well.
         self.commit("shop-template-0-0.overlay", "template.img")
+
+    def test_in_use(self):
+        """No image is made of what a clone still writes to."""
+        with self.serve_durable() as server, Session(server) as session:
+            session.do("op=fill count=4")
+            path = os.path.join(self.overlays(), "default-1-0.overlay")
+            for args in (("commit", path, self.path("out")), ("info", path)):
+                result = run("disk", *args)
+                self.assertEqual(result.returncode, FAILED, result)
+                self.assertIn(b"being written to by a clone", result.stderr)
+            # What the template wrote is not written to any more.
+            self.commit("default-template-0-0.overlay")
+            self.assert_end(session.end(), "done")
+            self.commit("default-1-0.overlay")
 
     def test_restart(self):
         """A second server leaves the first one's files alone."""
