@@ -73,7 +73,7 @@ static int open_folder(const char *path, struct place *ret, struct error *error)
 	const char *slash = strrchr(path, '/');
 	char folder[4096] = ".";
 
-	*ret = (struct place){.folder = -1, .name = slash ? slash + 1 : path};
+	*ret = (struct place){.name = slash ? slash + 1 : path, .folder = -1};
 	if (slash && (size_t)(slash - path) + 1 >= sizeof(folder))
 		return error_set(error, ENAMETOOLONG, "%.80s...: the name is too long", path);
 	if (slash)

@@ -267,7 +267,8 @@ static int check(const struct server *server, const struct conn *conn, const str
 	const struct serve_disks *disks = &server->options->disks;
 	unsigned int disk = (unsigned int)request->disk;
 
-	if (!clone || clone->was_killed)
+	/* A spare is nobody's yet. */
+	if (!clone || clone->was_killed || clone->state != CLONE_SERVING)
 		return no_clone(request->id, error);
 	/* What is on a clone's disk is the business of who had it made, and of who has the server.
 	 */

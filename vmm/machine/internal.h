@@ -28,8 +28,9 @@ struct vcpu {
 	struct machine *machine;
 	struct kvm_vcpu kvm;
 	struct thread thread;
-	bool halted;  /* HLT without anything that could wake it; stays so in clones */
-	bool retried; /* the instruction at retry_rip was given all of RAM once */
+	bool halted;	   /* HLT without anything that could wake it; stays so in clones */
+	bool retried;	   /* the instruction at retry_rip was given all of RAM once */
+	uint32_t refusals; /* EAGAIN of KVM_RUN, one after another */
 	uint64_t retry_rip;
 };
 
@@ -76,11 +77,11 @@ struct machine {
 	enum machine_progress progress;
 	atomic_bool stop; /* vCPUs are to leave their loops */
 	unsigned int halted;
-	uint32_t disks_given; /* bit i: in a clone, disk i has its own overlay or image */
 	struct machine_end end;
 	unsigned int hole_touches;
 	bool learns;		 /* its writes are to be logged */
 	struct extents learning; /* memslots whose writes are logged, by number; list is owned */
+	unsigned int own_disks;	 /* bit: a clone's own overlay or image is in place */
 	struct machine_stages *stages; /* the owner's; NULL in the template */
 	struct vcpu vcpus[];	       /* frozen.vcpu_count of them */
 };

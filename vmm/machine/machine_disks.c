@@ -111,7 +111,7 @@ int disks_bind(struct machine *machine, struct error *error)
 		struct machine_disk *disk = &machine->disks[i];
 		int rc, fd;
 
-		/* A clone finds it as its template left it, and copies no page. */
+		/* In a clone that is so already: its page need not be copied. */
 		if (disk->blk.waits == with_thread)
 			disk->blk.waits = !with_thread;
 		if (disk_size(disk->disk) == 0)
@@ -150,7 +150,7 @@ static struct machine_disk *give_to(struct machine *machine, unsigned int index,
 		error_set(error, EINVAL, "only a frozen machine's disks can be given something");
 	else if (index >= machine->disk_count)
 		error_set(error, EINVAL, "disk %u: the machine has %u", index, machine->disk_count);
-	else if (machine->disks_given & 1u << index)
+	else if (machine->own_disks >> index & 1)
 		error_set(error, EINVAL, "disk %u was given something already", index);
 	else
 		return &machine->disks[index];
@@ -164,7 +164,7 @@ static int give_overlay(struct machine *machine, unsigned int index,
 
 	if (rc < 0)
 		error_prefix(error, "disk %u", index);
-	machine->disks_given |= 1u << index;
+	machine->own_disks |= 1u << index;
 	return rc;
 }
 
@@ -205,7 +205,7 @@ int machine_insert_disk(struct machine *machine, unsigned int index,
 		error_prefix(error, "disk %u", index);
 	else
 		virtio_blk_insert(&disk->blk, complete.depth);
-	machine->disks_given |= 1u << index;
+	machine->own_disks |= 1u << index;
 	return rc;
 }
 
@@ -215,10 +215,10 @@ int disks_thaw(struct machine *machine, struct error *error)
 	int rc = 0;
 
 	for (unsigned int i = 0; rc == 0 && i < machine->disk_count; i++) {
-		const struct disk *disk = machine->disks[i].disk;
+		const struct machine_disk *disk = &machine->disks[i];
 
-		if (!(machine->disks_given & 1u << i) && disk_size(disk) > 0 &&
-		    disk_get_mode(disk) == DISK_OVERLAY)
+		if (!(machine->own_disks >> i & 1) && disk_size(disk->disk) > 0 &&
+		    disk_get_mode(disk->disk) == DISK_OVERLAY)
 			rc = give_overlay(machine, i, &in_memory, error);
 	}
 	return rc;

@@ -233,7 +233,7 @@ static int fork_child(struct virtio_device *device, struct error *error)
 static struct virtio_blk_geometry geometry(uint64_t sectors)
 {
 	return (struct virtio_blk_geometry){
-		.cylinders = (uint16_t)min_u64(sectors / (16 * 63), UINT16_MAX),
+		.cylinders = (uint16_t)min_u64(sectors / (16ull * 63), UINT16_MAX),
 		.heads = 16,
 		.sectors = 63,
 	};

@@ -79,6 +79,22 @@ Test(request, a_clone_with_everything)
 	cr_assert_eq(memcmp(request.body, "a\0\xc3\xa4", 4), 0);
 }
 
+Test(request, spares)
+{
+	accept("{\"op\":\"clone\"}");
+	cr_assert_eq(request.spare, REQUEST_SPARE_ANY);
+	accept("{\"op\":\"clone\",\"spare\":\"any\"}");
+	cr_assert_eq(request.spare, REQUEST_SPARE_ANY);
+	accept("{\"op\":\"clone\",\"spare\":\"never\"}");
+	cr_assert_eq(request.spare, REQUEST_SPARE_NEVER);
+	accept("{\"op\":\"clone\",\"spare\":\"only\"}");
+	cr_assert_eq(request.spare, REQUEST_SPARE_ONLY);
+	refuse("{\"op\":\"clone\",\"spare\":\"\"}", EINVAL);
+	refuse("{\"op\":\"clone\",\"spare\":\"only\\u0000\"}", EINVAL);
+	refuse("{\"op\":\"clone\",\"spare\":true}", EINVAL);
+	refuse("{\"op\":\"list\",\"spare\":\"any\"}", EINVAL);
+}
+
 Test(request, bodies_in_base64)
 {
 	accept("{\"op\":\"clone\",\"request_b64\":\"AAH/\"}");
