@@ -75,6 +75,7 @@ static void release(struct storm_result *result)
 	samples_done(&result->latency);
 	for (size_t stage = 0; stage < STORM_STAGES; stage++)
 		samples_done(&result->stages[stage]);
+	storm_claims_done(&result->claims);
 	json_decref(result->floor);
 	peer_free(result->qemu);
 	peer_free(result->boot);

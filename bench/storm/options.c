@@ -36,6 +36,9 @@ static const char usage[] =
 	"  --socket PATH      use this running server (what it serves is then its own choice; "
 	"name\n"
 	"                     its stub with --stub); otherwise one is started and stopped\n"
+	"  --spares N         the server keeps N spares; their claims are measured, one at a time "
+	"if\n"
+	"                     there is no --rate, and clones made without them to compare with\n"
 	"  --server-option X  one more argument for the server that is started; may be repeated\n"
 	"How\n"
 	"  --count N          clones in all (default 1000)\n"
@@ -102,6 +105,7 @@ enum {
 	CMDLINE,
 	CHECK,
 	SERVER_OPTION,
+	SPARES,
 	PEER,
 	PEER_COUNT,
 	QEMU,
@@ -161,6 +165,9 @@ static void store(struct storm_options *options, int option, const char *value)
 		break;
 	case CHECK:
 		options->check = check(value);
+		break;
+	case SPARES:
+		options->spares = number("spares", value, 1, 10000);
 		break;
 	case SERVER_OPTION:
 		if (options->server_option_count == STORM_SERVER_OPTIONS)
@@ -246,6 +253,7 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 		{"cmdline", required_argument, NULL, CMDLINE},
 		{"check", required_argument, NULL, CHECK},
 		{"server-option", required_argument, NULL, SERVER_OPTION},
+		{"spares", required_argument, NULL, SPARES},
 		{"peer", required_argument, NULL, PEER},
 		{"peer-count", required_argument, NULL, PEER_COUNT},
 		{"qemu", required_argument, NULL, QEMU},

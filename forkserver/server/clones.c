@@ -8,6 +8,7 @@
 
 #include "forkserver/server/clone.h"
 #include "forkserver/server/log.h"
+#include "forkserver/server/pool.h"
 #include "forkserver/server/private.h"
 #include "forkserver/server/procfs.h"
 #include "forkserver/server/server.h"
@@ -22,26 +23,31 @@
 #define SAMPLE_NS    100000000ull
 #define SAMPLE_COUNT 64
 
-static size_t records_size(uint32_t capacity)
+static size_t records_size(uint32_t count)
 {
-	return capacity * sizeof(struct clone);
+	return count * sizeof(struct clone);
 }
 
-static size_t chains_size(uint32_t capacity)
+static size_t chains_size(uint32_t count)
 {
-	return capacity * sizeof(struct clone *);
+	return count * sizeof(struct clone *);
 }
 
 /* See whether one clone has outgrown its memory. */
-static void sample(struct clone *clone, uint64_t limit)
+static void sample(struct server *server, struct clone *clone)
 {
+	uint64_t limit = server->options->clone_memory;
 	uint64_t bytes;
 
 	if (clone->was_killed || procfs_private_bytes(clone->pid, &bytes) < 0 || bytes <= limit)
 		return;
 	log_info("clone %lu has %lu KiB of private memory where %lu are allowed", clone->id,
 		 bytes / 1024, limit / 1024);
-	clone_kill(clone, FORKVM_END_OUT_OF_MEMORY, "it outgrew the limit of --clone-memory");
+	if (clone->state == CLONE_SERVING)
+		clone_kill(clone, FORKVM_END_OUT_OF_MEMORY,
+			   "it outgrew the limit of --clone-memory");
+	else
+		pool_retire(server, clone, SPARE_KILLED);
 }
 
 /* A number of clones each time, in turn, so that the cost does not grow with how many there are. */
@@ -56,7 +62,7 @@ static void sample_some(struct server *server)
 
 		if (clone->pidfd < 0)
 			continue;
-		sample(clone, server->options->clone_memory);
+		sample(server, clone);
 		sampled++;
 	}
 }
@@ -92,19 +98,23 @@ void clones_start_tick(struct server *server)
 {
 	uint64_t period_ns = server->options->clone_memory ? SAMPLE_NS : TICK_NS;
 
-	if (!server->clones.live_count || server->clones.tick.place)
+	if (list_empty(&server->clones.live) || server->clones.tick.place)
 		return;
 	timers_arm(&server->timers, &server->clones.tick, server->now_ns + period_ns);
 }
 
-int clones_init(struct clones *clones, uint32_t capacity)
+int clones_init(struct clones *clones, uint32_t capacity, uint32_t further)
 {
-	*clones = (struct clones){.capacity = capacity, .tick.expire = on_tick};
+	*clones = (struct clones){
+		.capacity = capacity,
+		.record_count = capacity + further,
+		.tick.expire = on_tick,
+	};
 	list_init(&clones->live);
 	list_init(&clones->unused);
 	list_init(&clones->on_loan);
-	clones->records = private_map(records_size(capacity));
-	clones->by_id = private_map(chains_size(capacity));
+	clones->records = private_map(records_size(clones->record_count));
+	clones->by_id = private_map(chains_size(clones->record_count));
 	if (clones->records && clones->by_id)
 		return 0;
 	clones_done(clones);
@@ -113,8 +123,8 @@ int clones_init(struct clones *clones, uint32_t capacity)
 
 void clones_done(struct clones *clones)
 {
-	private_unmap(clones->records, records_size(clones->capacity));
-	private_unmap(clones->by_id, chains_size(clones->capacity));
+	private_unmap(clones->records, records_size(clones->record_count));
+	private_unmap(clones->by_id, chains_size(clones->record_count));
 	clones->records = NULL;
 	clones->by_id = NULL;
 }
@@ -122,7 +132,7 @@ void clones_done(struct clones *clones)
 /* Ids count up, so chains are even. */
 static struct clone **chain_of(struct clones *clones, uint64_t id)
 {
-	return &clones->by_id[id % clones->capacity];
+	return &clones->by_id[id % clones->record_count];
 }
 
 void clones_enter(struct clones *clones, struct clone *clone)
@@ -186,7 +196,7 @@ bool clones_end_loans(struct server *server)
 		struct clone *clone = list_entry(link, struct clone, loan_link);
 
 		next = link->next;
-		if (shares_files(server, clone))
+		if (clone->spare.stash ? !pool_settle(server, clone) : shares_files(server, clone))
 			continue;
 		list_remove(link);
 		for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)

@@ -10,6 +10,7 @@
 
 #include "forkserver/server/export.h"
 #include "forkserver/server/log.h"
+#include "forkserver/server/pool.h"
 #include "forkserver/server/private.h"
 
 static void send_ok(struct server *server, struct conn *conn, const struct request *request,
@@ -37,14 +38,17 @@ static void op_clone(struct server *server, struct conn *conn, const struct requ
 		conn_send_error(server, conn, request->tag, &error);
 }
 
-/* How many there were. */
+/* All that serve: spares serve nobody, and others would take their place. How many there were. */
 static uint64_t kill_all(struct clones *clones)
 {
 	uint64_t count = 0;
 
 	for (struct list *link = clones->live.next; link != &clones->live; link = link->next) {
-		clone_kill(list_entry(link, struct clone, link), FORKVM_END_KILLED,
-			   "killed on request");
+		struct clone *clone = list_entry(link, struct clone, link);
+
+		if (clone->state != CLONE_SERVING)
+			continue;
+		clone_kill(clone, FORKVM_END_KILLED, "killed on request");
 		count++;
 	}
 	return count;
@@ -65,7 +69,10 @@ static void op_kill(struct server *server, struct conn *conn, const struct reque
 	if (request->all) {
 		count = kill_all(clones);
 	} else if ((clone = clones_find(clones, request->id))) {
-		clone_kill(clone, FORKVM_END_KILLED, "killed on request");
+		if (clone->state == CLONE_SERVING)
+			clone_kill(clone, FORKVM_END_KILLED, "killed on request");
+		else
+			pool_retire(server, clone, SPARE_KILLED);
 		count = 1;
 	} else {
 		error_set(&error, ESRCH, "there is no live clone %" PRIu64, request->id);

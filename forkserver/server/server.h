@@ -22,6 +22,7 @@
 #include "forkserver/server/listener.h"
 #include "forkserver/server/metrics.h"
 #include "forkserver/server/options.h"
+#include "forkserver/server/pool.h"
 #include "forkserver/server/template.h"
 #include "forkserver/server/timers.h"
 #include "forkserver/server/watch.h"
@@ -51,6 +52,7 @@ struct server {
 	struct boot boot;
 	struct anchor anchor;
 	struct clones clones;
+	struct pool pool;
 	struct conns conns;
 	struct timers timers;
 	struct metrics metrics;

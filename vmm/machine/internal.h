@@ -37,7 +37,6 @@ struct vcpu {
 /* A disk and its device. */
 struct machine_disk {
 	struct disk *disk; /* owned */
-	bool has_own;	   /* in a clone: its own overlay or image is in place */
 	struct virtio_blk blk;
 };
 
@@ -82,6 +81,7 @@ struct machine {
 	unsigned int hole_touches;
 	bool learns;		 /* its writes are to be logged */
 	struct extents learning; /* memslots whose writes are logged, by number; list is owned */
+	unsigned int own_disks;	 /* bit: a clone's own overlay or image is in place */
 	struct machine_stages *stages; /* the owner's; NULL in the template */
 	struct vcpu vcpus[];	       /* frozen.vcpu_count of them */
 };
