@@ -19,8 +19,10 @@
  *
  * Order of doorbells
  *   BOOTED once, then TEMPLATE once; after that, for each request, READY once and then PARK, which
- *   completes when the next request is in the mailbox. DONE at any time after BOOTED. CONSOLE at
- *   any time after BOOTED; so may CLOCK, which writes the host's present CLOCK_REALTIME into
+ *   completes when the next request is in the mailbox. A clone that was made ahead of its first
+ *   request (a spare) finds request_seq 0 behind TEMPLATE: it does what it can do without a
+ * request, and rings PARK, which completes with request 1. DONE at any time after BOOTED. CONSOLE
+ * at any time after BOOTED; so may CLOCK, which writes the host's present CLOCK_REALTIME into
  *   identity.wall_clock_ns. Anything else (another order, an unknown port of the block, a size that
  *   is not 32 bits, an IN, a range outside RAM) ends the VM with a guest error that says so; it
  *   never harms the host or another clone. Ports outside the block behave as on a PC without
@@ -104,8 +106,9 @@ struct forkvm_identity {
 	uint64_t clone_id;				  /* never given twice by one server */
 	uint8_t generation_id[FORKVM_GENERATION_ID_SIZE]; /* random                          */
 	uint8_t seed[FORKVM_SEED_SIZE];			  /* random; not shown to anybody else */
-	uint64_t
-		wall_clock_ns; /* CLOCK_REALTIME of the host when the clone was made, or at CLOCK */
+	/* CLOCK_REALTIME of the host when the clone was made, when a spare got request 1, at CLOCK
+	 */
+	uint64_t wall_clock_ns;
 };
 
 /*
@@ -128,7 +131,7 @@ struct forkvm_mailbox {
 	/* host to guest, from here on: in a clone at its first instruction, and after each PARK */
 	uint32_t is_clone;    /* 0 in the template, 1 in a clone            */
 	uint32_t request_len; /* bytes at request_gpa                       */
-	uint64_t request_seq; /* counts this clone's requests, from 1       */
+	uint64_t request_seq; /* counts this clone's requests, from 1; 0: there is none yet */
 	struct forkvm_identity identity;
 };
 

@@ -10,6 +10,7 @@
 #include "bench/peer/peer.h"
 #include "bench/storm/plots.h"
 #include "bench/storm/storm.h"
+#include "bench/storm/sweep.h"
 
 #define TOGETHER_NS 200000000u
 
@@ -75,6 +76,7 @@ static void release(struct storm_result *result)
 	samples_done(&result->latency);
 	for (size_t stage = 0; stage < STORM_STAGES; stage++)
 		samples_done(&result->stages[stage]);
+	storm_claims_done(&result->claims);
 	json_decref(result->floor);
 	peer_free(result->qemu);
 	peer_free(result->boot);
@@ -90,6 +92,8 @@ int main(int argc, char **argv)
 	if (options.html && !plots_available())
 		return EXIT_FAILURE;
 	catch_interrupts();
+	if (options.sweep)
+		return storm_sweep(&options) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	host_record_take(&result.host);
 	if (options.floor) {
 		if (isatty(STDERR_FILENO))

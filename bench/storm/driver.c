@@ -3,9 +3,28 @@
 #include <stdio.h>
 
 #include "bench/storm/engine.h"
+#include "bench/storm/limits.h"
 #include "bench/storm/link.h"
+#include "bench/storm/memory.h"
 
+#define COLD_CLONES   1000
 #define MEMORY_CLONES 200 /* kept alive to be looked at, when the timed round keeps none */
+
+/* Clones made for their requests, to compare with. */
+static int run_cold(const struct storm_options *options, struct forkvm_client *client,
+		    struct checker *checker, struct storm_result *result)
+{
+	const struct round cold = {
+		.options = options,
+		.label = "clones without spares",
+		.count = options->count < COLD_CLONES ? options->count : COLD_CLONES,
+		.concurrency = 1,
+		.spare = FORKVM_SPARE_NEVER,
+		.timed = true,
+	};
+
+	return engine_run(client, &cold, checker, result);
+}
 
 static int run_rounds(const struct storm_options *options, struct forkvm_client *client,
 		      struct checker *checker, struct storm_result *result)
@@ -17,7 +36,11 @@ static int run_rounds(const struct storm_options *options, struct forkvm_client 
 		.concurrency = options->concurrency,
 		.rate = options->rate,
 		.alive = options->alive,
+		.quiet_steps = MEMORY_QUIET_STEPS,
 		.timed = true,
+		.claims = options->spares > 0,
+		/* Who asks whenever it has been answered would soon ask for clones only. */
+		.spare = options->spares && !options->rate ? FORKVM_SPARE_ONLY : FORKVM_SPARE_ANY,
 	};
 	const struct round memory = {
 		.options = options,
@@ -25,9 +48,17 @@ static int run_rounds(const struct storm_options *options, struct forkvm_client 
 		.count = options->count < MEMORY_CLONES ? options->count : MEMORY_CLONES,
 		.concurrency = 2,
 		.alive = true,
+		.quiet_steps = MEMORY_QUIET_STEPS,
+		.spare = FORKVM_SPARE_NEVER,
 	};
-	int rc = engine_run(client, &timed, checker, result);
+	int rc = 0;
 
+	if (options->spares)
+		rc = run_cold(options, client, checker, result);
+	if (rc == 0 && options->spares)
+		rc = link_await_spares(client, options->spares);
+	if (rc == 0)
+		rc = engine_run(client, &timed, checker, result);
 	/* Without one good clone there is nothing to look at, and nothing new to learn. */
 	if (rc == 0 && !options->alive && result->ok > 0)
 		rc = engine_run(client, &memory, checker, result);
@@ -49,6 +80,8 @@ int storm_drive(const struct storm_options *options, const char *socket,
 
 	if (link_open(socket, &client) < 0)
 		return -1;
+	if (options->alive)
+		limits_tell(client, options->count);
 	samples_reserve(&checker.once, 6 * options->count);
 	rc = run_rounds(options, client, &checker, result);
 	repeated = check_repeated(&checker);

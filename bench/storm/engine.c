@@ -54,7 +54,8 @@ static bool send_one(struct engine *engine, uint64_t due_ns)
 	slot->sent_ns = now_ns();
 	slot->due_ns = due_ns ? due_ns : slot->sent_ns;
 	rc = link_clone(engine->client, slot_index(&engine->slots, slot), slot->far_fd,
-			engine->round.alive, request, engine->checker->request_len);
+			engine->round.alive, engine->round.spare, request,
+			engine->checker->request_len);
 	if (rc == -EAGAIN) {
 		slots_give(&engine->slots, slot);
 		return false;
@@ -93,6 +94,8 @@ static int send_due(struct engine *engine)
 			if (due > now) /* the last millisecond is spun away, to be on time */
 				return (int)((due - now) / 1000000);
 		}
+		if (now_ns() < engine->hold_until_ns)
+			return 1;
 		/* Clones that stay alive keep their place: it is answers that are limited. */
 		if (round->alive && engine->waiting >= round->concurrency)
 			break;
@@ -240,7 +243,7 @@ int engine_run(struct forkvm_client *client, const struct round *round, struct c
 
 	if (rc == 0) {
 		if (round->alive)
-			memory_start(&result->memory);
+			memory_start(&result->memory, round->quiet_steps);
 		work(&engine);
 		conclude(&engine);
 		if (engine.fatal) {

@@ -24,7 +24,10 @@ struct round {
 	size_t count, concurrency;
 	double rate; /* 0: closed loop                             */
 	bool alive;
-	bool timed; /* latency and stages go into the result      */
+	unsigned int quiet_steps; /* before it, of the host's memory; memory.h */
+	bool timed;		  /* latency and stages go into the result      */
+	enum forkvm_spare spare;
+	bool claims; /* they go into the result's claims instead  */
 };
 
 struct engine {
@@ -41,8 +44,9 @@ struct engine {
 	bool refused;	/* the server takes no more               */
 	uint64_t start_ns, first_sent_ns, last_answer_ns, last_event_ns, last_progress_ns;
 	uint64_t release_ns, last_end_ns;
-	size_t next_curve; /* answers at which memory is looked at next */
-	const char *fatal; /* the round cannot go on                    */
+	uint64_t hold_until_ns; /* there was no spare: nothing is sent before */
+	size_t next_curve;	/* answers at which memory is looked at next */
+	const char *fatal;	/* the round cannot go on                    */
 };
 
 /* One answer, and a byte more to see that it is too long. */

@@ -12,7 +12,8 @@
 #include "bench/storm/link.h"
 #include "bench/storm/memory.h"
 
-#define CURVE_STEPS 20u /* looks at the host's memory while clones gather */
+#define CURVE_STEPS 20u	     /* looks at the host's memory while clones gather */
+#define WAIT_NS	    1000000u /* for another spare                              */
 
 void engine_fail(struct engine *engine, struct slot *slot, const char *reason)
 {
@@ -113,17 +114,42 @@ static uint64_t stage_end(const struct slot *slot, const struct link_event *even
 	return stage == STORM_ANSWER ? slot->answered_ns : event->at_ns[stage];
 }
 
+/* When a stage of a claimed spare ended. */
+static uint64_t claim_end(const struct slot *slot, const struct link_event *event, size_t stage)
+{
+	return stage == STORM_CLAIM_ANSWER ? slot->answered_ns : event->claim_at_ns[stage];
+}
+
 /* The stages follow one another, as one clock counts; otherwise something lies. */
 static bool stages_make_sense(const struct slot *slot, const struct link_event *event)
 {
 	uint64_t before = slot->sent_ns;
+	size_t stages = event->claimed ? STORM_CLAIM_STAGES : STORM_STAGES;
 
-	for (size_t stage = 0; stage < STORM_STAGES; stage++) {
-		if (stage_end(slot, event, stage) < before)
+	for (size_t stage = 0; stage < stages; stage++) {
+		uint64_t at = event->claimed ? claim_end(slot, event, stage)
+					     : stage_end(slot, event, stage);
+
+		if (at < before)
 			return false;
-		before = stage_end(slot, event, stage);
+		before = at;
 	}
 	return true;
+}
+
+static void record_claim(struct storm_claims *claims, const struct slot *slot,
+			 const struct link_event *event)
+{
+	uint64_t latency = slot->answered_ns - slot->due_ns, before = slot->sent_ns;
+
+	samples_add(&claims->all, latency);
+	samples_add(event->claimed ? &claims->claimed : &claims->missed, latency);
+	for (size_t stage = 0; event->claimed && stage < STORM_CLAIM_STAGES; stage++) {
+		uint64_t at = claim_end(slot, event, stage);
+
+		samples_add(&claims->stages[stage], at - before);
+		before = at;
+	}
 }
 
 static void record(struct engine *engine, const struct slot *slot, const struct link_event *event)
@@ -131,7 +157,9 @@ static void record(struct engine *engine, const struct slot *slot, const struct 
 	uint64_t before = slot->sent_ns;
 
 	engine->ok++;
-	if (!engine->round.timed)
+	if (engine->round.claims)
+		record_claim(&engine->result->claims, slot, event);
+	if (!engine->round.timed || engine->round.claims)
 		return;
 	samples_add(&engine->result->latency, slot->answered_ns - slot->due_ns);
 	for (size_t stage = 0; stage < STORM_STAGES; stage++) {
@@ -166,6 +194,16 @@ static void on_end(struct engine *engine, struct slot *slot, const struct link_e
 	slots_give(&engine->slots, slot);
 }
 
+/* As if it had not been sent: it will be, a little later. */
+static void wait_for_spare(struct engine *engine, struct slot *slot)
+{
+	engine->result->claims.waits++;
+	engine->hold_until_ns = now_ns() + WAIT_NS;
+	engine->sent--;
+	engine->waiting--;
+	slots_give(&engine->slots, slot);
+}
+
 static void on_link_event(struct engine *engine, const struct link_event *event)
 {
 	struct slot *slot;
@@ -175,7 +213,10 @@ static void on_link_event(struct engine *engine, const struct link_event *event)
 		return;
 	}
 	slot = &engine->slots.list[event->tag];
-	on_end(engine, slot, event);
+	if (event->no_spare && engine->round.spare == FORKVM_SPARE_ONLY)
+		wait_for_spare(engine, slot);
+	else
+		on_end(engine, slot, event);
 }
 
 void engine_take_records(struct engine *engine)

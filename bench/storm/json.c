@@ -148,6 +148,8 @@ json_t *storm_report_json(const struct storm_options *options, struct storm_resu
 	json_object_set_new(root, "latency_us", storm_summary_json(&latency));
 	json_object_set_new(root, "stages_us", stages);
 	json_object_set_new(root, "stages_detail_us", details);
+	if (options->spares)
+		json_object_set_new(root, "spares", storm_claims_json(result));
 	json_object_set_new(root, "memory", storm_memory_json(&result->memory));
 	if (result->floor) {
 		json_object_set(root, "floor", result->floor);

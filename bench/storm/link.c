@@ -6,8 +6,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-#include "forkserver/client/forkvm_client.h"
+#define AWAIT_LOOKS 30000u /* of 2 ms each */
 
 /* The moment at which each stage ended. The last one, the answer's, is ours to know. */
 static const enum forkvm_stage ends[] = {
@@ -19,6 +20,14 @@ static const enum forkvm_stage ends[] = {
 };
 
 _Static_assert(sizeof(ends) / sizeof(ends[0]) == STORM_ANSWER, "all stages but the last");
+
+static const enum forkvm_stage claim_ends[] = {
+	[STORM_CLAIM_SEND] = FORKVM_STAGE_CLAIM,
+	[STORM_CLAIM_WAKE] = FORKVM_STAGE_AWAKE,
+	[STORM_CLAIM_RUN] = FORKVM_STAGE_READY,
+};
+
+_Static_assert(sizeof(claim_ends) / sizeof(claim_ends[0]) == STORM_CLAIM_ANSWER, "the same");
 
 int link_open(const char *socket, struct forkvm_client **ret)
 {
@@ -41,7 +50,7 @@ int link_fd(const struct forkvm_client *client)
 }
 
 int link_clone(struct forkvm_client *client, uint64_t tag, int answer_fd, bool alive,
-	       const char *request, size_t request_len)
+	       enum forkvm_spare spare, const char *request, size_t request_len)
 {
 	const struct forkvm_clone_spec spec = {
 		.tag = tag,
@@ -50,9 +59,46 @@ int link_clone(struct forkvm_client *client, uint64_t tag, int answer_fd, bool a
 		.answer_fd = answer_fd,
 		.console_fd = -1,
 		.session = alive,
+		.spare = spare,
 	};
 
 	return forkvm_client_clone(client, &spec, NULL);
+}
+
+/* How many spares are parked; -1 when the server does not say. */
+static json_int_t count_parked(struct forkvm_client *client, struct error *error)
+{
+	const char *reply = NULL;
+	json_int_t parked = -1;
+	json_t *root;
+
+	if (forkvm_client_call(client, "stats", NULL, &reply, error) < 0)
+		return -1;
+	root = json_loads(reply, 0, NULL);
+	if (json_unpack(root, "{s:{s:{s:I}}}", "ok", "spares", "parked", &parked) < 0)
+		error_set(error, EPROTO, "the server tells nothing of spares");
+	json_decref(root);
+	return parked;
+}
+
+int link_await_spares(struct forkvm_client *client, size_t count)
+{
+	const struct timespec pause = {.tv_nsec = 2000000};
+	struct error error = {0};
+
+	for (unsigned int looks = 0; looks < AWAIT_LOOKS; looks++) {
+		json_int_t parked = count_parked(client, &error);
+
+		if (parked < 0 || storm_interrupted) {
+			fprintf(stderr, "clone_storm: %s\n", error.text);
+			return -1;
+		}
+		if ((size_t)parked >= count)
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+	fprintf(stderr, "clone_storm: the server has not made %zu spares in a minute\n", count);
+	return -1;
 }
 
 static void describe_end(const struct forkvm_event *event, struct link_event *ret)
@@ -64,6 +110,9 @@ static void describe_end(const struct forkvm_event *event, struct link_event *re
 			 event->text);
 	for (size_t stage = 0; stage < STORM_ANSWER; stage++)
 		ret->at_ns[stage] = event->stages_ns[ends[stage]];
+	for (size_t stage = 0; stage < STORM_CLAIM_ANSWER; stage++)
+		ret->claim_at_ns[stage] = event->stages_ns[claim_ends[stage]];
+	ret->claimed = event->stages_ns[FORKVM_STAGE_CLAIM] != 0;
 }
 
 int link_next(struct forkvm_client *client, struct link_event *ret)
@@ -85,6 +134,7 @@ int link_next(struct forkvm_client *client, struct link_event *ret)
 			return 1;
 		case FORKVM_EVENT_ERROR:
 			snprintf(ret->text, sizeof(ret->text), "refused: %.100s", event.text);
+			ret->no_spare = event.code == EAGAIN;
 			return 1;
 		case FORKVM_EVENT_STARTED:
 		case FORKVM_EVENT_OK:

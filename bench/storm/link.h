@@ -10,8 +10,7 @@
 #include <stdint.h>
 
 #include "bench/storm/storm.h"
-
-struct forkvm_client;
+#include "forkserver/client/forkvm_client.h"
 
 /* A clone has ended, or could not be made. */
 struct link_event {
@@ -19,6 +18,9 @@ struct link_event {
 	bool done;		      /* it ended as it should: done, status 0             */
 	char text[STORM_REASON_SIZE]; /* otherwise, why                                    */
 	uint64_t at_ns[STORM_ANSWER]; /* the moments at which its stages ended, in order   */
+	bool claimed;		      /* it was a spare; then the moments are these        */
+	uint64_t claim_at_ns[STORM_CLAIM_ANSWER];
+	bool no_spare; /* there was none, and nothing else would do                        */
 };
 
 /* Connect. 0, or -1 after saying why on stderr. */
@@ -33,7 +35,13 @@ int link_fd(const struct forkvm_client *client);
  * closed. 0, -EAGAIN when the server has to catch up first, or -errno.
  */
 int link_clone(struct forkvm_client *client, uint64_t tag, int answer_fd, bool alive,
-	       const char *request, size_t request_len);
+	       enum forkvm_spare spare, const char *request, size_t request_len);
+
+/*
+ * Wait until the server has count spares parked, 60 seconds at most; with no clone under way. 0, or
+ * -1 after saying on stderr why not.
+ */
+int link_await_spares(struct forkvm_client *client, size_t count);
 
 /* The next event: 1, 0 when there is none now, or -errno. */
 int link_next(struct forkvm_client *client, struct link_event *ret);

@@ -36,6 +36,9 @@ static const char usage[] =
 	"  --socket PATH      use this running server (what it serves is then its own choice; "
 	"name\n"
 	"                     its stub with --stub); otherwise one is started and stopped\n"
+	"  --spares N         the server keeps N spares; their claims are measured, one at a time "
+	"if\n"
+	"                     there is no --rate, and clones made without them to compare with\n"
 	"  --server-option X  one more argument for the server that is started; may be repeated\n"
 	"How\n"
 	"  --count N          clones in all (default 1000)\n"
@@ -46,6 +49,11 @@ static const char usage[] =
 	"                     from the moment a request was due\n"
 	"  --alive            keep all clones alive until the last has answered\n"
 	"  --timeout S        give up when nothing happens for S seconds (default 30)\n"
+	"  --sweep            instead: RAM from 128 MiB to 8 GiB, by how much of it is populated, "
+	"by\n"
+	"                     how many clones live; about five minutes, what does not fit is left "
+	"out\n"
+	"  --sweep-quick      the same for a small grid, in seconds\n"
 	"Report\n"
 	"  --floor            run floor too, before, and print how many times its figures\n"
 	"  --peer qemu        measure QEMU's VM templating too, before, with the same kernel; its\n"
@@ -102,6 +110,7 @@ enum {
 	CMDLINE,
 	CHECK,
 	SERVER_OPTION,
+	SPARES,
 	PEER,
 	PEER_COUNT,
 	QEMU,
@@ -114,6 +123,8 @@ enum {
 	CONCURRENCY,
 	RATE,
 	ALIVE,
+	SWEEP,
+	SWEEP_QUICK,
 	TIMEOUT,
 	FLOOR,
 	JSON,
@@ -162,6 +173,9 @@ static void store(struct storm_options *options, int option, const char *value)
 	case CHECK:
 		options->check = check(value);
 		break;
+	case SPARES:
+		options->spares = number("spares", value, 1, 10000);
+		break;
 	case SERVER_OPTION:
 		if (options->server_option_count == STORM_SERVER_OPTIONS)
 			storm_refuse("--server-option: more than %d", STORM_SERVER_OPTIONS);
@@ -202,6 +216,12 @@ static void store(struct storm_options *options, int option, const char *value)
 		break;
 	case ALIVE:
 		options->alive = true;
+		break;
+	case SWEEP:
+		options->sweep = STORM_SWEEP_FULL;
+		break;
+	case SWEEP_QUICK:
+		options->sweep = STORM_SWEEP_QUICK;
 		break;
 	case TIMEOUT:
 		options->timeout_s = (unsigned int)number("timeout", value, 1, 86400);
@@ -246,6 +266,7 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 		{"cmdline", required_argument, NULL, CMDLINE},
 		{"check", required_argument, NULL, CHECK},
 		{"server-option", required_argument, NULL, SERVER_OPTION},
+		{"spares", required_argument, NULL, SPARES},
 		{"peer", required_argument, NULL, PEER},
 		{"peer-count", required_argument, NULL, PEER_COUNT},
 		{"qemu", required_argument, NULL, QEMU},
@@ -258,6 +279,8 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 		{"concurrency", required_argument, NULL, CONCURRENCY},
 		{"rate", required_argument, NULL, RATE},
 		{"alive", no_argument, NULL, ALIVE},
+		{"sweep", no_argument, NULL, SWEEP},
+		{"sweep-quick", no_argument, NULL, SWEEP_QUICK},
 		{"timeout", required_argument, NULL, TIMEOUT},
 		{"floor", no_argument, NULL, FLOOR},
 		{"json", required_argument, NULL, JSON},

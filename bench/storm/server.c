@@ -61,7 +61,7 @@ static void append(const char **list, size_t *count, const char *const *argument
 
 /* The common arguments, those of the guest, and what more was wanted. */
 static void list_arguments(const struct storm_options *options, const char **list,
-			   const char *const *common, const char *args)
+			   const char *const *common, const char *args, const char *spares)
 {
 	size_t count = 0;
 
@@ -75,6 +75,8 @@ static void list_arguments(const struct storm_options *options, const char **lis
 		append(list, &count, (const char *const[]){"--initrd", options->initrd, NULL});
 	if (options->kernel && options->cmdline)
 		append(list, &count, (const char *const[]){"--cmdline", options->cmdline, NULL});
+	if (options->spares)
+		append(list, &count, (const char *const[]){"--spares", spares, NULL});
 	append(list, &count, options->server_options);
 }
 
@@ -83,7 +85,7 @@ static _Noreturn void become_server(const struct storm_options *options,
 				    const struct storm_server *server, const char *program,
 				    int ready_fd, pid_t parent)
 {
-	char mem[32], cpus[32], args[64], ready[16];
+	char mem[32], cpus[32], args[64], ready[16], spares[32];
 	const char *list[ARGUMENTS_MAX];
 	int log = open(server->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
@@ -96,6 +98,7 @@ static _Noreturn void become_server(const struct storm_options *options,
 	snprintf(cpus, sizeof(cpus), "%u", options->cpus);
 	snprintf(args, sizeof(args), "populate=%llu", (unsigned long long)options->populate_mib);
 	snprintf(ready, sizeof(ready), "%d", READY_FD);
+	snprintf(spares, sizeof(spares), "%zu", options->spares);
 	if (log < 0 || dup2(log, STDERR_FILENO) < 0 || dup2(log, STDOUT_FILENO) < 0 ||
 	    dup2(ready_fd, READY_FD) < 0)
 		_exit(127);
@@ -105,7 +108,7 @@ static _Noreturn void become_server(const struct storm_options *options,
 		       (const char *const[]){program, "serve", "--mem", mem, "--cpus", cpus,
 					     "--boot-timeout", BOOT_TIMEOUT, "--socket",
 					     server->socket, "--ready-fd", ready, NULL},
-		       args);
+		       args, spares);
 	execv(program, (char *const *)(uintptr_t)list);
 	dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
 	_exit(127);

@@ -7,6 +7,7 @@
  *	server.c   a server of its own		driver.c   sends, verifies, times
  *	check.c    is that the right answer?	memory.c   what living clones cost
  *	floor.c    the floor's figures, and	peers.c	   those of others, in the same run
+ *	claims.c   the figures of spares
  *	table.c, json.c, html.c (plots.c)	the report, for people and for programs
  */
 #ifndef FORKVM_BENCH_STORM_STORM_H
@@ -35,6 +36,13 @@ enum storm_check {
 	CHECK_BY_ANYTHING, /* whatever it is: not empty                                   */
 };
 
+/* A storm for each cell of a grid of templates and numbers of clones, instead of one. */
+enum storm_sweep {
+	STORM_SWEEP_NONE,
+	STORM_SWEEP_FULL,
+	STORM_SWEEP_QUICK, /* a grid so small that it shows nothing but that it works */
+};
+
 #define STORM_SERVER_OPTIONS 32
 
 struct storm_options {
@@ -50,10 +58,12 @@ struct storm_options {
 	size_t concurrency; /* requests under way at once                                 */
 	double rate;	    /* requests a second; 0: closed loop                          */
 	bool alive;	    /* keep all clones alive until the last has answered          */
+	enum storm_sweep sweep;
 	const char *request;
 	size_t request_len;
 	const char *socket; /* of a running server; NULL: start one                       */
 	unsigned int timeout_s;
+	size_t spares; /* that the server keeps; 0: none, and nothing about them               */
 	bool floor, peer_qemu, peer_boot;
 	size_t peer_count;	 /* clones of a peer                                           */
 	const char *qemu;	 /* program; NULL: the best one there is                       */
@@ -78,6 +88,24 @@ enum storm_stage {
 };
 
 extern const char *const storm_stage_names[STORM_STAGES];
+
+/* The stages of a spare that was claimed. */
+enum storm_claim_stage {
+	STORM_CLAIM_SEND,   /* client's send to the server's claim                      */
+	STORM_CLAIM_WAKE,   /* to the spare's having it                                 */
+	STORM_CLAIM_RUN,    /* to the guest's READY                                     */
+	STORM_CLAIM_ANSWER, /* READY to the answer verified by the client               */
+	STORM_CLAIM_STAGES,
+};
+
+/* What became of requests to a server that keeps spares. Nanoseconds. */
+struct storm_claims {
+	size_t waits;		/* times that there was no spare, and the request waited   */
+	struct samples claimed; /* latency of those that a spare has served                */
+	struct samples missed;	/* of those for which a clone was made                     */
+	struct samples all;	/* of all of them                                          */
+	struct samples stages[STORM_CLAIM_STAGES];
+};
 
 #define STORM_REASONS	   24
 #define STORM_REASON_SIZE  120
@@ -108,8 +136,9 @@ struct storm_memory {
 struct storm_result {
 	size_t ok;
 	struct storm_failures failures;
-	struct samples latency, stages[STORM_STAGES]; /* nanoseconds                     */
-	double seconds;				      /* first send to last verified answer */
+	struct samples latency, stages[STORM_STAGES]; /* nanoseconds; of made clones     */
+	struct storm_claims claims;
+	double seconds; /* first send to last verified answer */
 	double clones_per_s;
 	double teardown_per_s; /* 0: not measured                                        */
 	struct storm_memory memory;
@@ -174,6 +203,11 @@ bool storm_peers_failed(const struct storm_result *result);
 
 /* The peers of a result, as an array that NULL ends. */
 void storm_peers_list(const struct storm_result *result, struct peer *ret[3]);
+
+/* claims.c: parts of the reports about spares, and their end. */
+void storm_claims_table(struct storm_result *result);
+json_t *storm_claims_json(struct storm_result *result);
+void storm_claims_done(struct storm_claims *claims);
 
 /* Parts of the JSON report. New references. */
 json_t *storm_summary_json(const struct summary *summary);

@@ -161,6 +161,8 @@ void storm_report_table(const struct storm_options *options, struct storm_result
 		print_latency(result);
 		print_stages(result);
 	}
+	if (options->spares)
+		storm_claims_table(result);
 	print_memory(&result->memory);
 	storm_peers_table(result);
 	print_host(&result->host);

@@ -21,6 +21,7 @@ enum {
 	OPT_DETACH,
 	OPT_CONSOLE,
 	OPT_CONSOLE_FILE,
+	OPT_SPARE,
 	OPT_DISK,
 };
 
@@ -32,6 +33,7 @@ static const struct option clone_options[] = {
 	{"detach", no_argument, NULL, OPT_DETACH},
 	{"console", no_argument, NULL, OPT_CONSOLE},
 	{"console-file", required_argument, NULL, OPT_CONSOLE_FILE},
+	{"spare", required_argument, NULL, OPT_SPARE},
 	{"disk", required_argument, NULL, OPT_DISK},
 	CLI_TARGET_OPTIONS,
 	{0},
@@ -77,6 +79,20 @@ static int read_request(const char *path, char **ret_data, size_t *ret_len, stru
 		return too_long(error, is_stdin ? "from standard input" : "in the file");
 	*ret_data = ptr_steal(data);
 	*ret_len = len;
+	return 0;
+}
+
+static int set_spare(struct forkvm_clone_spec *spec, const char *text, struct error *error)
+{
+	if (!strcmp(text, "any"))
+		spec->spare = FORKVM_SPARE_ANY;
+	else if (!strcmp(text, "never"))
+		spec->spare = FORKVM_SPARE_NEVER;
+	else if (!strcmp(text, "only"))
+		spec->spare = FORKVM_SPARE_ONLY;
+	else
+		return error_set(error, EINVAL, "--spare is any, never or only, not \"%.40s\"",
+				 text);
 	return 0;
 }
 
@@ -158,6 +174,8 @@ static int set_option(struct clone_command *command, int option, const char *val
 	case OPT_CONSOLE_FILE:
 		command->console_file = value;
 		return 0;
+	case OPT_SPARE:
+		return set_spare(&command->spec, value, error);
 	case OPT_DISK:
 		return add_disk(disks, value, error);
 	default:

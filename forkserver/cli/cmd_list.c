@@ -25,6 +25,7 @@ static void print_clone(const json_t *clone)
 	       number(clone, "id"), number(clone, "pid"), (double)number(clone, "age_ms") / 1e3,
 	       client,
 	       json_is_true(json_object_get(clone, "ending"))	 ? "ending"
+	       : json_is_true(json_object_get(clone, "spare"))	 ? "spare"
 	       : json_is_true(json_object_get(clone, "held"))	 ? "held"
 	       : json_is_true(json_object_get(clone, "session")) ? "session"
 								 : "running");

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "forkserver/cli/cli.h"
@@ -55,6 +56,10 @@ enum {
 	OPT_CLONE_TIMEOUT,
 	OPT_CLONE_MEMORY,
 	OPT_KEEP_CLONES,
+	OPT_SPARES,
+	OPT_SPARE_AGE,
+	OPT_SPARE_MEMORY,
+	OPT_SPARE_RATE,
 	OPT_END_
 };
 
@@ -94,6 +99,10 @@ const struct option serve_option_table[] = {
 	{"clone-timeout", required_argument, NULL, OPT_CLONE_TIMEOUT},
 	{"clone-memory", required_argument, NULL, OPT_CLONE_MEMORY},
 	{"keep-clones", no_argument, NULL, OPT_KEEP_CLONES},
+	{"spares", required_argument, NULL, OPT_SPARES},
+	{"spare-age", required_argument, NULL, OPT_SPARE_AGE},
+	{"spare-memory", required_argument, NULL, OPT_SPARE_MEMORY},
+	{"spare-rate", required_argument, NULL, OPT_SPARE_RATE},
 	CLI_TARGET_OPTIONS,
 	{0},
 };
@@ -358,6 +367,46 @@ static int set_clones(struct serve_options *options, int option, const char *val
 	}
 }
 
+/* LOW or LOW:HIGH. */
+static int set_marks(struct pool_limits *spares, const char *text, struct error *error)
+{
+	const char *colon = strchr(text, ':');
+	char low[24]; /* more digits than any number that fits */
+	uint64_t number = 0;
+	int rc;
+
+	snprintf(low, sizeof(low), "%.*s", colon ? (int)(colon - text) : (int)strlen(text), text);
+	rc = parse_number("--spares", low, 0, SERVE_MAX_SPARES, &number, error);
+	spares->low = spares->high = (uint32_t)number;
+	if (rc == 0 && colon)
+		rc = parse_number("--spares", colon + 1, spares->low, SERVE_MAX_SPARES, &number,
+				  error);
+	spares->high = (uint32_t)number;
+	return rc;
+}
+
+static int set_spares(struct pool_limits *spares, int option, const char *value,
+		      struct error *error)
+{
+	uint64_t number = 0;
+	int rc;
+
+	switch (option) {
+	case OPT_SPARES:
+		return set_marks(spares, value, error);
+	case OPT_SPARE_AGE:
+		return set_time("--spare-age", value, &spares->age_ns, error);
+	case OPT_SPARE_MEMORY:
+		return parse_size("--spare-memory", value, &spares->memory, error);
+	case OPT_SPARE_RATE:
+		rc = parse_number("--spare-rate", value, 1, 1000000, &number, error);
+		spares->rate = (uint32_t)number;
+		return rc;
+	default:
+		return -ENOENT;
+	}
+}
+
 void serve_options_init(struct serve_command *command)
 {
 	*command = (struct serve_command){
@@ -385,6 +434,8 @@ int serve_options_set(struct serve_command *command, int option, const char *val
 		rc = set_service(command, option, value, error);
 	if (rc == -ENOENT)
 		rc = set_clones(&command->options, option, value, error);
+	if (rc == -ENOENT)
+		rc = set_spares(&command->options.spares, option, value, error);
 	command->given |= 1ull << (option - OPT_FIRST_);
 	return rc;
 }
@@ -403,6 +454,13 @@ int serve_options_finish(struct serve_command *command, struct error *error)
 		if (kinds[i].linux_only != is_linux && was_given(command, kinds[i].option))
 			return error_set(error, EINVAL, "%s", kinds[i].complaint);
 	}
+	if (!options->spares.high &&
+	    (was_given(command, OPT_SPARE_AGE) || was_given(command, OPT_SPARE_MEMORY) ||
+	     was_given(command, OPT_SPARE_RATE)))
+		return error_set(
+			error, EINVAL,
+			"--spare-age, --spare-memory and --spare-rate are for servers that "
+			"keep spares (--spares)");
 	if (was_given(command, OPT_RNG) && was_given(command, OPT_NO_RNG))
 		return error_set(error, EINVAL, "give --rng or --no-rng, not both");
 	if (!options->disks.count &&

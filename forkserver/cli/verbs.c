@@ -60,7 +60,13 @@ const struct verb cli_verbs[] = {
 	 "  --max-clones N       alive at once (default: what open files allow)\n"
 	 "  --clone-timeout TIME default and maximum of a clone's time (default 0: none)\n"
 	 "  --clone-memory SIZE  private memory of a clone, sampled (default: no limit)\n"
-	 "  --keep-clones        clones outlive the server\n"},
+	 "  --keep-clones        clones outlive the server\n"
+	 "\n"
+	 "Clones made ahead, which wait for their requests:\n"
+	 "  --spares LOW[:HIGH]  keep LOW, and up to HIGH as they are claimed (default 0)\n"
+	 "  --spare-age TIME     replace one that is older (default 0: none is)\n"
+	 "  --spare-memory SIZE  private memory of all of them, sampled (default: no limit)\n"
+	 "  --spare-rate N       make at most N a second (default: no limit)\n"},
 	{"clone", cmd_clone, "make clones and print their answers",
 	 "usage: forkvm clone [option...]\n"
 	 "\n"
@@ -69,6 +75,7 @@ const struct verb cli_verbs[] = {
 	 "  --request-file FILE  the same from a file (-: standard input), at most 64 KiB\n"
 	 "  --timeout TIME       end a clone after this time: 5 (s), 250ms, 10m\n"
 	 "  --detach             do not wait; clones live on\n"
+	 "  --spare WHICH        may it be one that was made ahead: any (default), never, only\n"
 	 "  --disk N=FILE[,ro|,rw]\n"
 	 "                       a file for the empty disk slot N, copied on write; ro: not to be\n"
 	 "                       written; rw: writes go to the file\n"

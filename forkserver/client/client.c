@@ -298,6 +298,9 @@ int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_
 		    spec->progress ? ",\"progress\":true" : "");
 	if (spec->timeout_ms)
 		text_printf(&text, ",\"timeout_ms\":%" PRIu64, spec->timeout_ms);
+	if (spec->spare != FORKVM_SPARE_ANY)
+		text_printf(&text, ",\"spare\":\"%s\"",
+			    spec->spare == FORKVM_SPARE_ONLY ? "only" : "never");
 	append_body(&text, spec);
 	text_append(&text, "}\n", 2);
 	assert(!text.overflow);

@@ -33,6 +33,13 @@ struct forkvm_greeting {
 	bool booting;	    /* its template is not frozen: no clones yet                */
 };
 
+/* May a clone be one that the server made ahead? */
+enum forkvm_spare {
+	FORKVM_SPARE_ANY,   /* yes, if there is one                         */
+	FORKVM_SPARE_NEVER, /* no                                           */
+	FORKVM_SPARE_ONLY,  /* it must be: otherwise an ERROR event, EAGAIN */
+};
+
 /* How a clone uses a file that it is given for an empty disk slot. */
 enum forkvm_disk_mode {
 	FORKVM_DISK_OVERLAY,   /* copy-on-write: the file stays as it is          */
@@ -61,6 +68,7 @@ struct forkvm_clone_spec {
 	bool detach;	     /* the clone outlives this connection; there is no ENDED event      */
 	bool progress;	     /* a STARTED event too; with detach there is one anyway             */
 	uint64_t timeout_ms; /* 0: the server's own limit */
+	enum forkvm_spare spare;
 	struct forkvm_clone_disk disks[FORKVM_PROTOCOL_MAX_DISKS];
 	unsigned int disk_count; /* of them that are filled in */
 };

@@ -42,7 +42,9 @@ enum forkvm_end {
 	FORKVM_END_COUNT_
 };
 
-/* Moments of a clone's life, all CLOCK_MONOTONIC nanoseconds of the server's host; 0: not reached.
+/*
+ * Moments of a clone's life, all CLOCK_MONOTONIC nanoseconds of the server's host; 0: not reached.
+ * A spare was made ahead: all from FORK to RUN is earlier than RECEIVED.
  */
 enum forkvm_stage {
 	FORKVM_STAGE_RECEIVED, /* the server woke up for the request             */
@@ -55,6 +57,8 @@ enum forkvm_stage {
 	FORKVM_STAGE_VCPUS,    /* vCPUs made                                     */
 	FORKVM_STAGE_STATE,    /* state and identity written                     */
 	FORKVM_STAGE_RUN,      /* first KVM_RUN entered                          */
+	FORKVM_STAGE_CLAIM,    /* of a spare: the server gave it a request       */
+	FORKVM_STAGE_AWAKE,    /* of a spare: it has it                          */
 	FORKVM_STAGE_READY,    /* the guest rang READY the first time            */
 	FORKVM_STAGE_ANSWERED, /* the first answer was written to the descriptor */
 	FORKVM_STAGE_ENDED,    /* the VM had stopped                             */

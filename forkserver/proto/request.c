@@ -116,6 +116,24 @@ static int store_timeout(struct request *request, const json_t *value, struct er
 	return store_number(&request->timeout_ms, value, TIMEOUT_MAX_MS, "timeout_ms", error);
 }
 
+static int store_spare(struct request *request, const json_t *value, struct error *error)
+{
+	static const char *const words[] = {
+		[REQUEST_SPARE_ANY] = "any",
+		[REQUEST_SPARE_NEVER] = "never",
+		[REQUEST_SPARE_ONLY] = "only",
+	};
+	const char *word = json_string_value(value);
+
+	for (unsigned int i = 0; word && i < sizeof(words) / sizeof(words[0]); i++) {
+		if (!strcmp(word, words[i]) && json_string_length(value) == strlen(word)) {
+			request->spare = (enum request_spare)i;
+			return 0;
+		}
+	}
+	return bad_type(error, "spare", "\"any\", \"never\" or \"only\"");
+}
+
 static int store_id(struct request *request, const json_t *value, struct error *error)
 {
 	request->has_id = true;
@@ -196,11 +214,17 @@ static const struct member hello_members[] = {
 };
 
 static const struct member clone_members[] = {
-	{"answer", store_answer},	 {"console", store_console},
-	{"disks", request_store_disks},	 {"request", store_body},
-	{"session", store_session},	 {"detach", store_detach},
-	{"request_b64", store_body_b64}, {"progress", store_progress},
-	{"timeout_ms", store_timeout},	 {NULL, NULL},
+	{"answer", store_answer},
+	{"console", store_console},
+	{"disks", request_store_disks},
+	{"request", store_body},
+	{"session", store_session},
+	{"detach", store_detach},
+	{"request_b64", store_body_b64},
+	{"progress", store_progress},
+	{"timeout_ms", store_timeout},
+	{"spare", store_spare},
+	{NULL, NULL},
 };
 
 static const struct member list_members[] = {

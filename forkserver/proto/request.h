@@ -27,6 +27,13 @@ enum request_op {
 	REQUEST_OP_COUNT_
 };
 
+/* May the clone be one that was made ahead? */
+enum request_spare {
+	REQUEST_SPARE_ANY,   /* yes, if there is one */
+	REQUEST_SPARE_NEVER, /* no                   */
+	REQUEST_SPARE_ONLY,  /* it must be           */
+};
+
 /* How a clone uses a file that it is given for an empty slot. */
 enum request_disk_mode {
 	REQUEST_DISK_OVERLAY, /* copy-on-write over it  */
@@ -52,6 +59,7 @@ struct request {
 	bool session;  /* the answer descriptor also brings further requests  */
 	bool detach;   /* lives on when the connection closes; no end record  */
 	bool progress; /* tell of the start too                               */
+	enum request_spare spare;
 	bool has_timeout;
 	uint64_t timeout_ms; /* 0: none; of export, too                         */
 

@@ -22,21 +22,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "forkserver/server/child.h"
 #include "forkserver/server/child_disks.h"
 #include "forkserver/server/disks.h"
 #include "forkserver/server/gate.h"
-#include "forkserver/server/launch.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/sandbox.h"
 #include "vmm/base/util.h"
-
-struct child {
-	const struct launch *launch;
-	int answer_fd;
-	int console_fd;
-	struct error client_error; /* what the client did that ends its clone; no code: nothing */
-	struct report report;
-};
 
 /* Wait until fd can be read or written, whatever its flags are. */
 static int wait_for(int fd, short events)
@@ -68,7 +60,7 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
-static int send_packet(int fd, const void *data, size_t len)
+int child_send_packet(int fd, const void *data, size_t len)
 {
 	for (;;) {
 		int rc = 0;
@@ -94,7 +86,7 @@ static void tell_working_set(const struct launch *launch)
 	learnt->magic = LEARNT_MAGIC;
 	learnt->clone_id = launch->clone_id;
 	if (machine_get_working_set(launch->machine, &learnt->pages, &error) == 0)
-		(void)send_packet(FD_REPORT, learnt, learnt_size(&learnt->pages));
+		(void)child_send_packet(FD_REPORT, learnt, learnt_size(&learnt->pages));
 	free(learnt);
 }
 
@@ -104,12 +96,18 @@ static int on_answer(void *ctx, const void *data, size_t len)
 	int rc = 0;
 
 	if (child->answer_fd >= 0)
-		rc = child->launch->session ? send_packet(child->answer_fd, data, len)
-					    : write_all(child->answer_fd, data, len);
+		rc = child->session ? child_send_packet(child->answer_fd, data, len)
+				    : write_all(child->answer_fd, data, len);
 	if (rc == -EPIPE || rc == -ECONNRESET)
 		error_set(&child->client_error, -rc, "its client closed the answer descriptor");
 	if (!child->report.answered_ns) {
 		child->report.answered_ns = now_ns();
+		/*
+		 * Whoever waited for the answer was woken to this CPU, on the kernel's assumption
+		 * that its writer would rest now. Let it go first: nobody waits for what this clone
+		 * does next.
+		 */
+		syscall(SYS_sched_yield);
 		if (child->launch->learns)
 			tell_working_set(child->launch);
 	}
@@ -121,6 +119,10 @@ static int on_park(void *ctx, void *buf, size_t capacity, size_t *ret_len)
 {
 	struct child *child = ctx;
 
+	if (child->is_spare)
+		return child_await_claim(child, buf, capacity, ret_len);
+	if (!child->session)
+		return 0;
 	for (;;) {
 		/* With MSG_TRUNC the kernel tells the packet's own length, kept or not. */
 		ssize_t len = syscall(SYS_recvfrom, child->answer_fd, buf, capacity, MSG_TRUNC,
@@ -197,9 +199,11 @@ static void take_descriptors(struct child *child)
 	 */
 	if (launch->share_files && syscall(SYS_close_range, FD_HIGH, ~0u, CLOSE_RANGE_UNSHARE) < 0)
 		_exit(1);
-	/* The client's descriptors are numbered above all of the server's fixed ones, or -1. */
+	/* These are numbered above all of the server's fixed ones, or -1. */
 	child->answer_fd = -1;
 	child->console_fd = -1;
+	if (launch->claim_fd >= 0)
+		child->claim_fd = dup3(launch->claim_fd, next++, O_CLOEXEC);
 	if (launch->answer_fd >= 0)
 		child->answer_fd = dup3(launch->answer_fd, next++, O_CLOEXEC);
 	if (launch->console_fd >= 0)
@@ -249,12 +253,12 @@ static enum forkvm_end end_of_machine(enum machine_end_reason reason)
  * A guest's serial port leads to its console descriptor: output, and input from what can be read as
  * well as written (a socket, a terminal; of a pipe a client gives one end).
  */
-static struct machine_serial serial_of(const struct child *child)
+void child_set_serial(struct child *child)
 {
 	int fd = child->console_fd;
 	int mode = fd < 0 ? -1 : fcntl(fd, F_GETFL);
 
-	return (struct machine_serial){
+	child->serial = (struct machine_serial){
 		.in_fd = mode >= 0 && (mode & O_ACCMODE) == O_RDWR ? fd : -1,
 		.out_fd = fd,
 	};
@@ -262,18 +266,18 @@ static struct machine_serial serial_of(const struct child *child)
 
 static void run(struct child *child)
 {
-	const struct machine_serial serial = serial_of(child);
 	struct machine_sink sink = {
 		.ctx = child,
 		.answer = on_answer,
-		.park = child->launch->session ? on_park : NULL,
-		.console = child->console_fd >= 0 ? on_console : NULL,
+		.park = on_park,
+		.console = on_console,
 		.complain = on_complaint,
-		.serial = &serial,
+		.serial = &child->serial,
 	};
 	struct report *report = &child->report;
 	struct machine_end end;
 
+	child_set_serial(child);
 	machine_run(child->launch->machine, &sink, &end);
 	report->end = (uint32_t)end_of_machine(end.reason);
 	report->status = end.status;
@@ -307,8 +311,8 @@ static void live(struct child *child)
 	if (rc == 0 && launch->disks)
 		rc = child_disks_make(launch, &report->error);
 	if (rc == 0)
-		rc = machine_thaw(machine, &identity, launch->request, launch->request_len,
-				  &report->stages, &report->error);
+		rc = machine_thaw(machine, &identity, child->is_spare ? NULL : launch->request,
+				  launch->request_len, &report->stages, &report->error);
 	explicit_bzero(&identity, sizeof(identity));
 	/*
 	 * Most was locked down by the fork itself: a clone has no gate. What is left are disks,
@@ -334,8 +338,8 @@ static __attribute__((noinline)) void send_report_of_disks(struct child *child)
 
 	packet.report = child->report;
 	packet.report.disks = count;
-	(void)send_packet(FD_REPORT, &packet,
-			  sizeof(packet.report) + count * sizeof(packet.disks[0]));
+	(void)child_send_packet(FD_REPORT, &packet,
+				sizeof(packet.report) + count * sizeof(packet.disks[0]));
 }
 
 /* A server that is gone cannot be told. The kernel tells the living one who sent it. */
@@ -344,7 +348,7 @@ static void send_report(struct child *child)
 	if (child->launch->disks)
 		send_report_of_disks(child);
 	else
-		(void)send_packet(FD_REPORT, &child->report, sizeof(child->report));
+		(void)child_send_packet(FD_REPORT, &child->report, sizeof(child->report));
 }
 
 _Noreturn void child_run(const void *argument)
@@ -352,6 +356,8 @@ _Noreturn void child_run(const void *argument)
 	const struct launch *launch = argument;
 	struct child child = {
 		.launch = launch,
+		.session = launch->session,
+		.is_spare = launch->claim_fd >= 0,
 		.report =
 			{
 				.magic = REPORT_MAGIC,

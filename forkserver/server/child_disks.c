@@ -2,14 +2,13 @@
 /*
  * What a clone does for its disks.
  *
- * Theory of operation. Overlays are made here rather than by the server, although they cost the
- * clone some 10 us: the server forks one clone after the other, and whatever it does for one, all
- * others wait for; making a file in a folder can wait for that file system's journal, too. Clones
- * do it side by side. The calls that make something go through the nursery (gate.h), which the
- * clone leaves before its guest runs.
- *
- * In memory an overlay is one memfd for data and bitmap. In a folder it is a file for the data, and
- * a memfd for the bitmap.
+ * Theory of operation. An overlay in memory is not made at all: it is a memfd for data and bitmap,
+ * which the disk makes when the guest first writes, under the number that it is told. One in a
+ * folder is a file for the data, and a memfd for the bitmap, made here rather than by the server,
+ * although they cost the clone time: the server forks one clone after the other, and what it does
+ * for one, all others wait for; making a file can wait for the file system's journal, too. Clones
+ * do it side by side. A file is opened in the nursery (gate.h), which the clone leaves before its
+ * guest runs.
  */
 #include "forkserver/server/child_disks.h"
 
@@ -19,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "forkserver/proto/disk_lock.h"
 #include "forkserver/server/disks.h"
 #include "forkserver/server/gate.h"
 
@@ -46,53 +46,62 @@ static int place(long fd, int wanted)
 
 static int make_memfd(const char *name, int wanted)
 {
-	return place(nursery_call(SYS_memfd_create, (long)(uintptr_t)name, MFD_CLOEXEC, 0, 0, 0, 0),
-		     wanted);
+	int fd = memfd_create(name, MFD_CLOEXEC);
+
+	return place(fd < 0 ? -errno : fd, wanted);
 }
 
 static int make_file(const struct launch *launch, unsigned int disk, bool named, int wanted)
 {
 	char name[OVERLAYS_NAME_SIZE] = ".";
+	long fd;
 
 	if (named)
 		overlays_name_clone(name, launch->disks->server_name, launch->clone_id, disk);
-	return place(nursery_call(SYS_openat, FD_OVERLAYS, (long)(uintptr_t)name,
-				  named ? OVERLAYS_OPEN_NAMED : OVERLAYS_OPEN_UNNAMED,
-				  OVERLAYS_MODE, 0, 0),
-		     wanted);
+	fd = nursery_call(SYS_openat, FD_OVERLAYS, (long)(uintptr_t)name,
+			  named ? OVERLAYS_OPEN_NAMED : OVERLAYS_OPEN_UNNAMED, OVERLAYS_MODE, 0, 0);
+	/* Nobody is to make an image of it as long as the clone lives. It is new: nobody has. */
+	if (fd >= 0 && named)
+		(void)disk_lock((int)fd, true, NULL);
+	return place(fd, wanted);
+}
+
+static int make_files(const struct launch *launch, unsigned int disk, struct disk_overlay *overlay,
+		      struct error *error)
+{
+	const struct disk_plan *plan = launch->disks;
+	int rc = make_file(launch, disk, plan->slots[disk].is_durable,
+			   fd_of_disk(plan->count, disk, DISK_FD_DATA));
+
+	if (rc < 0)
+		return error_set_errno(error, -rc,
+				       "cannot make a file for disk %u in the folder of "
+				       "--overlay",
+				       disk);
+	overlay->data_fd = rc;
+	if (plan->slots[disk].has_bitmap_inside)
+		return 0;
+	rc = make_memfd("forkvm-bitmap", fd_of_disk(plan->count, disk, DISK_FD_BITMAP));
+	if (rc < 0) {
+		close(overlay->data_fd);
+		return error_set_errno(error, -rc, "cannot make the bitmap of disk %u", disk);
+	}
+	overlay->map_fd = rc;
+	return 0;
 }
 
 static int make_overlay(const struct launch *launch, unsigned int disk, struct disk_overlay *ret,
 			struct error *error)
 {
 	const struct disk_plan *plan = launch->disks;
-	int data = fd_of_disk(plan->count, disk, DISK_FD_DATA);
-	int bitmap = fd_of_disk(plan->count, disk, DISK_FD_BITMAP);
-	bool is_durable = plan->slots[disk].is_durable;
-	int rc;
 
 	*ret = DISK_OVERLAY_IN_MEMORY;
-	if (plan->in_folder)
-		rc = make_file(launch, disk, is_durable, data);
-	else
-		rc = make_memfd("overlay", data);
-	if (rc < 0)
-		return error_set_errno(error, -rc, "cannot make the overlay of disk %u %s", disk,
-				       plan->in_folder ? "in the folder of --overlay"
-						       : "in memory");
-	ret->data_fd = rc;
-	if (plan->in_folder) {
-		rc = make_memfd("bitmap", bitmap);
-		if (rc < 0) {
-			close(ret->data_fd);
-			return error_set_errno(error, -rc, "cannot make the bitmap of disk %u",
-					       disk);
-		}
-		ret->map_fd = rc;
-	}
 	ret->limit = plan->limit;
-	ret->durable = is_durable;
+	ret->durable = plan->slots[disk].is_durable;
 	ret->origin = plan->slots[disk].origin;
+	if (plan->in_folder)
+		return make_files(launch, disk, ret, error);
+	ret->memfd_number = fd_of_disk(plan->count, disk, DISK_FD_DATA);
 	return 0;
 }
 

@@ -20,20 +20,14 @@
 #include "forkserver/server/clone.h"
 #include "forkserver/server/fork.h"
 #include "forkserver/server/log.h"
+#include "forkserver/server/pool.h"
 #include "forkserver/server/private.h"
 #include "forkserver/server/server.h"
 #include "forkserver/server/sys.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
-/* What a client gave for one clone. */
-struct gift {
-	int answer_fd;
-	int console_fd;
-	int disk_fds[MACHINE_DISKS_MAX]; /* by slot */
-};
-
-static void gift_close(struct gift *gift)
+void gift_close(struct gift *gift)
 {
 	fd_close(&gift->answer_fd);
 	fd_close(&gift->console_fd);
@@ -80,22 +74,14 @@ static int take_gift(struct conn *conn, const struct request *request, struct gi
 	return 0;
 }
 
-static int check_limits(const struct server *server, const struct request *request,
-			struct error *error)
+static int check(const struct server *server, const struct request *request, struct error *error)
 {
-	const struct clones *clones = &server->clones;
-
 	if (server->stopping)
 		return error_set(error, ESHUTDOWN, "the server is stopping");
 	if (!server->serving)
 		return error_set(error, EINPROGRESS,
 				 "the template is still booting: clones can be had when it is "
 				 "frozen, which \"freeze\" does at once");
-	if (clones->live_count >= clones->capacity)
-		return error_set(error, EAGAIN,
-				 "%u clones are alive, which is the limit (--max-clones): wait for "
-				 "some to end",
-				 clones->capacity);
 	if (request->body_len && !server->request_capacity)
 		return error_set(error, EMSGSIZE,
 				 "this guest takes no requests: it was frozen before it said where "
@@ -104,6 +90,22 @@ static int check_limits(const struct server *server, const struct request *reque
 		return error_set(error, EMSGSIZE,
 				 "the request has %zu bytes where this guest takes at most %zu",
 				 request->body_len, server->request_capacity);
+	return 0;
+}
+
+/* May one more be made, at the cost of a spare if need be? */
+static int check_room(struct server *server, const struct request *request, struct error *error)
+{
+	const struct clones *clones = &server->clones;
+
+	if (request->spare == REQUEST_SPARE_ONLY)
+		return pool_refuse(server, request, error);
+	if (clones->live_count >= clones->capacity)
+		return error_set(error, EAGAIN,
+				 "%u clones are alive, which is the limit (--max-clones): wait for "
+				 "some to end",
+				 clones->capacity);
+	pool_make_room(server);
 	return 0;
 }
 
@@ -116,52 +118,33 @@ static struct clone *take_record(struct clones *clones)
 		list_remove(&clone->link);
 		return clone;
 	}
-	assert(clones->used < clones->capacity);
+	assert(clones->used < clones->record_count);
 	clone = &clones->records[clones->used];
 	clone->place = clones->used++;
 	return clone;
 }
 
-static void prepare_launch(const struct server *server, const struct clone *clone,
-			   const struct request *request, const struct gift *gift,
-			   struct launch *ret)
+/* Are all that the child needs in the part of the table that it copies? */
+static bool all_low(const struct launch *launch)
 {
-	*ret = (struct launch){
-		.machine = server->machine,
-		.server_pid = server->pid,
-		.clone_id = clone->id,
-		.place = clone->place,
-		.request_len = request->body_len,
-		.answer_fd = gift->answer_fd,
-		.console_fd = gift->console_fd,
-		.session = request->session,
-		/* What the child needs must be in the part of the table that it copies. */
-		.share_files = server->clones.can_loan && gift->answer_fd < FD_HIGH &&
-			       gift->console_fd < FD_HIGH,
-		.keep = server->options->keep_clones,
-		.disks = server->disks.plan,
-		.learns = clone->learns,
-	};
-	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
-		ret->given[i].fd = gift->disk_fds[i];
-	for (unsigned int i = 0; i < request->disk_count; i++) {
-		const struct request_disk *disk = &request->disks[i];
+	bool low = launch->answer_fd < FD_HIGH && launch->console_fd < FD_HIGH &&
+		   launch->claim_fd < FD_HIGH;
 
-		ret->given[disk->slot].mode = server_disks_given_mode(disk->mode);
-		ret->share_files &= gift->disk_fds[disk->slot] < FD_HIGH;
-	}
+	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
+		low &= launch->given[i].fd < FD_HIGH;
+	return low;
 }
 
-static pid_t fork_clone(const struct server *server, const struct launch *launch,
-			const struct request *request, int *ret_pidfd)
+static pid_t fork_child(const struct server *server, const struct launch *launch, const void *body,
+			size_t body_len, int *ret_pidfd)
 {
 	/* Its copies are all that the clone has of these: it knows nothing of *server. */
 	const struct cradle_child child = {
 		.run = child_run,
 		.argument = launch,
 		.len = sizeof(*launch),
-		.more = request->body,
-		.more_len = request->body_len,
+		.more = body,
+		.more_len = body_len,
 	};
 	unsigned int flags = 0;
 	pid_t pid;
@@ -173,7 +156,7 @@ static pid_t fork_clone(const struct server *server, const struct launch *launch
 		flags |= FORK_DEFAULT_SIGNALS;
 	pid = fork_process(flags, &child, ret_pidfd);
 	/* Without a request there is nothing to hide, and the page need not be copied for it. */
-	if (request->body_len)
+	if (body_len)
 		cradle_wipe();
 	return pid;
 }
@@ -187,94 +170,10 @@ static uint64_t timeout_ms(const struct server *server, const struct request *re
 	return limit && limit < request->timeout_ms ? limit : request->timeout_ms;
 }
 
-/* Move the pidfd out of what clones copy, and have its readability reported. */
-static int adopt_pidfd(struct server *server, struct clone *clone, int pidfd)
-{
-	int moved = sys_dup_above(pidfd, FD_HIGH);
-
-	if (moved >= 0) {
-		close(pidfd);
-		pidfd = moved;
-	}
-	clone->pidfd = pidfd;
-	return watch_add(server->epoll_fd, pidfd, &clone->watch, EPOLLIN);
-}
-
-static void note_disks(const struct server *server, struct clone *clone,
-		       const struct request *request)
-{
-	const struct disk_plan *plan = server->disks.plan;
-
-	clone->given_disks = 0;
-	clone->written_disks = 0;
-	clone->overlaid_disks = 0;
-	for (unsigned int i = 0; plan && i < plan->count; i++)
-		clone->overlaid_disks |= (unsigned int)plan->slots[i].has_overlay << i;
-	for (unsigned int i = 0; i < request->disk_count; i++) {
-		const struct request_disk *disk = &request->disks[i];
-		unsigned int bit = 1u << disk->slot;
-
-		clone->given_disks |= bit;
-		if (disk->mode == REQUEST_DISK_WRITE)
-			clone->written_disks |= bit;
-		if (disk->mode == REQUEST_DISK_OVERLAY)
-			clone->overlaid_disks |= bit;
-	}
-}
-
-static void enter_record(struct server *server, struct conn *conn, struct clone *clone,
-			 const struct request *request)
-{
-	struct clones *clones = &server->clones;
-	uint64_t timeout = timeout_ms(server, request);
-
-	clone->watch.kind = WATCH_CLONE;
-	clone->detached = request->detach;
-	clone->session = request->session;
-	clone->was_killed = false;
-	clone->has_report = false;
-	clone->unwatched = false;
-	clone->holders = 0;
-	note_disks(server, clone, request);
-	clone->received_ns = server->now_ns;
-	memcpy(clone->tag, request->tag, sizeof(clone->tag));
-	list_append(&clones->live, &clone->link);
-	list_init(&clone->loan_link);
-	list_init(&clone->owner_link);
-	clone->owner = request->detach ? NULL : conn;
-	if (clone->owner)
-		list_append(&conn->clones, &clone->owner_link);
-	clone->timer = (struct timer){.expire = clone->timer.expire};
-	if (timeout)
-		timers_arm(&server->timers, &clone->timer,
-			   clone->forked_ns + timeout * (NS_PER_SEC / 1000));
-	if (++clones->live_count > server->metrics.clones_peak)
-		server->metrics.clones_peak = clones->live_count;
-	server->metrics.clones_started++;
-	histogram_add(&server->metrics.fork_ns, clone->forked_ns - clone->fork_ns);
-	clones_start_tick(server);
-}
-
 static void on_timeout(struct server *server, struct timer *timer)
 {
 	(void)server;
 	clone_kill(list_entry(timer, struct clone, timer), FORKVM_END_TIMEOUT, "its time was up");
-}
-
-/* The descriptors are the child's now; here they are closed at once, or when it has copied them. */
-static void hand_over(struct server *server, struct clone *clone, struct gift *gift,
-		      bool share_files)
-{
-	clone->loaned_fds[0] = fd_steal(&gift->answer_fd);
-	clone->loaned_fds[1] = fd_steal(&gift->console_fd);
-	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
-		clone->loaned_fds[2 + i] = fd_steal(&gift->disk_fds[i]);
-	if (share_files) {
-		list_append(&server->clones.on_loan, &clone->loan_link);
-		return;
-	}
-	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
-		fd_close(&clone->loaned_fds[i]);
 }
 
 static int cannot_fork(int code, struct error *error)
@@ -296,7 +195,140 @@ static int cannot_fork(int code, struct error *error)
 	}
 }
 
-static void send_started(struct server *server, struct conn *conn, const struct clone *clone)
+/* Which disks have an overlay in every clone. */
+static unsigned int overlaid_disks(const struct disk_plan *plan)
+{
+	unsigned int bits = 0;
+
+	for (unsigned int i = 0; plan && i < plan->count; i++)
+		bits |= (unsigned int)plan->slots[i].has_overlay << i;
+	return bits;
+}
+
+/* A record that is as new. */
+static void enter_record(struct server *server, struct clone *clone)
+{
+	clone->watch.kind = WATCH_CLONE;
+	clone->state = CLONE_SERVING;
+	clone->spare = (struct spare){.fd = -1};
+	clone->detached = false;
+	clone->session = false;
+	clone->was_killed = false;
+	clone->has_report = false;
+	clone->unwatched = false;
+	clone->holders = 0;
+	clone->given_disks = 0;
+	clone->written_disks = 0;
+	clone->overlaid_disks = overlaid_disks(server->disks.plan);
+	clone->received_ns = server->now_ns;
+	clone->tag[0] = '\0';
+	clone->owner = NULL;
+	clone->timer = (struct timer){.expire = on_timeout};
+	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
+		clone->loaned_fds[i] = -1;
+	list_append(&server->clones.live, &clone->link);
+	clones_enter(&server->clones, clone);
+	list_init(&clone->loan_link);
+	list_init(&clone->owner_link);
+	list_init(&clone->spare.link);
+	histogram_add(&server->metrics.fork_ns, clone->forked_ns - clone->fork_ns);
+}
+
+int clone_fork(struct server *server, struct launch *launch, const void *body, size_t body_len,
+	       struct clone **ret, struct error *error)
+{
+	struct clones *clones = &server->clones;
+	struct clone *clone = take_record(clones);
+	int pidfd = -1;
+
+	*ret = clone;
+	clone->id = ++clones->last_id;
+	launch->machine = server->machine;
+	launch->server_pid = server->pid;
+	launch->clone_id = clone->id;
+	launch->place = clone->place;
+	launch->request_len = body_len;
+	launch->share_files = clones->can_loan && all_low(launch);
+	launch->disks = server->disks.plan;
+	clone->learns = learning_wants(&server->learning);
+	if (clone->learns)
+		server->learning.asked++;
+	launch->learns = clone->learns;
+	launch->keep = server->options->keep_clones;
+	clone->fork_ns = now_ns();
+	clone->pid = fork_child(server, launch, body, body_len, &pidfd);
+	clone->forked_ns = now_ns();
+	clone->pidfd = pidfd;
+	if (clone->pid < 0) {
+		list_append(&clones->unused, &clone->link);
+		return cannot_fork(-clone->pid, error);
+	}
+	enter_record(server, clone);
+	return 0;
+}
+
+/* Move the pidfd out of what clones copy, and have its readability reported. */
+static int adopt_pidfd(struct server *server, struct clone *clone)
+{
+	int moved = sys_dup_above(clone->pidfd, FD_HIGH);
+
+	if (moved >= 0) {
+		close(clone->pidfd);
+		clone->pidfd = moved;
+	}
+	return watch_add(server->epoll_fd, clone->pidfd, &clone->watch, EPOLLIN);
+}
+
+void clone_watch(struct server *server, struct clone *clone)
+{
+	int rc = adopt_pidfd(server, clone);
+
+	clones_start_tick(server);
+	log_debug("clone %lu is process %d", clone->id, clone->pid);
+	if (rc == 0)
+		return;
+	clone->unwatched = true;
+	server->clones.unwatched_count++;
+	log_error("cannot supervise clone %lu: %s", clone->id, strerror(-rc));
+	clone_kill(clone, FORKVM_END_HOST_ERROR, "the server could not supervise it");
+}
+
+void clone_begin(struct server *server, struct conn *conn, struct clone *clone,
+		 const struct request *request)
+{
+	struct clones *clones = &server->clones;
+	uint64_t timeout = timeout_ms(server, request);
+
+	clone->detached = request->detach;
+	clone->session = request->session;
+	clone->uid = conn ? conn->uid : server->uid;
+	clone->received_ns = server->now_ns;
+	memcpy(clone->tag, request->tag, sizeof(clone->tag));
+	if (conn && !request->detach) {
+		clone->owner = conn;
+		list_append(&conn->clones, &clone->owner_link);
+	}
+	clone->timer.expire = on_timeout;
+	if (timeout)
+		timers_arm(&server->timers, &clone->timer,
+			   now_ns() + timeout * (NS_PER_SEC / 1000));
+	else
+		timers_disarm(&server->timers, &clone->timer);
+	if (++clones->live_count > server->metrics.clones_peak)
+		server->metrics.clones_peak = clones->live_count;
+	server->metrics.clones_started++;
+}
+
+void clone_lend(struct server *server, struct clone *clone, struct gift *gift)
+{
+	clone->loaned_fds[0] = fd_steal(&gift->answer_fd);
+	clone->loaned_fds[1] = fd_steal(&gift->console_fd);
+	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
+		clone->loaned_fds[2 + i] = fd_steal(&gift->disk_fds[i]);
+	list_append(&server->clones.on_loan, &clone->loan_link);
+}
+
+void clone_tell_started(struct server *server, struct conn *conn, const struct clone *clone)
 {
 	struct text *text = conn_text(conn);
 
@@ -307,60 +339,89 @@ static void send_started(struct server *server, struct conn *conn, const struct 
 	conn_finish(server, conn);
 }
 
+/* The files that the client gave for empty slots. */
+static void launch_disks(struct launch *launch, const struct request *request,
+			 const struct gift *gift)
+{
+	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
+		launch->given[i].fd = gift->disk_fds[i];
+	for (unsigned int i = 0; i < request->disk_count; i++)
+		launch->given[request->disks[i].slot].mode =
+			server_disks_given_mode(request->disks[i].mode);
+}
+
+static void note_disks(struct clone *clone, const struct request *request)
+{
+	for (unsigned int i = 0; i < request->disk_count; i++) {
+		const struct request_disk *disk = &request->disks[i];
+		unsigned int bit = 1u << disk->slot;
+
+		clone->given_disks |= bit;
+		if (disk->mode == REQUEST_DISK_WRITE)
+			clone->written_disks |= bit;
+		if (disk->mode == REQUEST_DISK_OVERLAY)
+			clone->overlaid_disks |= bit;
+	}
+}
+
+/* A clone that is made for the request. */
 static int start(struct server *server, struct conn *conn, const struct request *request,
 		 struct gift *gift, struct error *error)
 {
-	struct clones *clones = &server->clones;
-	struct clone *clone = take_record(clones);
-	struct launch launch;
-	int pidfd = -1;
+	struct launch launch = {
+		.answer_fd = gift->answer_fd,
+		.console_fd = gift->console_fd,
+		.claim_fd = -1,
+		.session = request->session,
+	};
+	struct clone *clone = NULL;
 	int rc;
 
-	clone->id = ++clones->last_id;
-	clone->timer.expire = on_timeout;
-	clone->learns = learning_wants(&server->learning);
-	if (clone->learns)
-		server->learning.asked++;
-	prepare_launch(server, clone, request, gift, &launch);
-	clone->fork_ns = now_ns();
-	clone->pid = fork_clone(server, &launch, request, &pidfd);
-	clone->forked_ns = now_ns();
-	if (clone->pid < 0) {
-		clone->pidfd = -1;
-		list_append(&clones->unused, &clone->link);
-		return cannot_fork(-clone->pid, error);
-	}
-	enter_record(server, conn, clone, request);
-	hand_over(server, clone, gift, launch.share_files);
-	rc = adopt_pidfd(server, clone, pidfd);
-	if (rc < 0) {
-		clone->unwatched = true;
-		clones->unwatched_count++;
-		log_error("cannot supervise clone %lu: %s", clone->id, strerror(-rc));
-		clone_kill(clone, FORKVM_END_HOST_ERROR, "the server could not supervise it");
-	}
-	log_debug("clone %lu is process %d", clone->id, clone->pid);
-	if (request->detach || request->progress)
-		send_started(server, conn, clone);
+	launch_disks(&launch, request, gift);
+	rc = clone_fork(server, &launch, request->body, request->body_len, &clone, error);
+	if (rc < 0)
+		return rc;
+	note_disks(clone, request);
+	clone_begin(server, conn, clone, request);
+	/* They are the child's now; here they are closed at once, or when it has copied them. */
+	if (launch.share_files)
+		clone_lend(server, clone, gift);
+	clone_watch(server, clone);
+	if (conn && (request->detach || request->progress))
+		clone_tell_started(server, conn, clone);
 	return 0;
+}
+
+int clone_start_with(struct server *server, struct conn *conn, const struct request *request,
+		     struct gift *gift, struct error *error)
+{
+	int rc = 0;
+
+	if (request->spare != REQUEST_SPARE_NEVER && pool_claim(server, conn, request, gift))
+		return 0;
+	rc = check_room(server, request, error);
+	if (rc == 0)
+		rc = start(server, conn, request, gift, error);
+	gift_close(gift);
+	if (rc < 0)
+		server->metrics.clones_refused++;
+	return rc;
 }
 
 int clone_start(struct server *server, struct conn *conn, const struct request *request,
 		struct error *error)
 {
-	struct gift gift = {-1, -1, {-1, -1, -1, -1}};
+	struct gift gift = NO_GIFT;
 	int rc = take_gift(conn, request, &gift, error);
 
-	static_assert(MACHINE_DISKS_MAX == 4, "as many as there are initial values above");
 	if (rc == 0)
-		rc = check_limits(server, request, error);
+		rc = check(server, request, error);
 	for (unsigned int i = 0; rc == 0 && i < request->disk_count; i++)
 		rc = server_disks_check_given(server, &request->disks[i],
 					      gift.disk_fds[request->disks[i].slot], error);
 	if (rc == 0)
-		rc = start(server, conn, request, &gift, error);
+		return clone_start_with(server, conn, request, &gift, error);
 	gift_close(&gift);
-	if (rc < 0)
-		server->metrics.clones_refused++;
+	server->metrics.clones_refused++;
 	return rc;
 }

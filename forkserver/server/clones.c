@@ -8,6 +8,7 @@
 
 #include "forkserver/server/clone.h"
 #include "forkserver/server/log.h"
+#include "forkserver/server/pool.h"
 #include "forkserver/server/private.h"
 #include "forkserver/server/procfs.h"
 #include "forkserver/server/server.h"
@@ -22,21 +23,31 @@
 #define SAMPLE_NS    100000000ull
 #define SAMPLE_COUNT 64
 
-static size_t records_size(uint32_t capacity)
+static size_t records_size(uint32_t count)
 {
-	return capacity * sizeof(struct clone);
+	return count * sizeof(struct clone);
+}
+
+static size_t chains_size(uint32_t count)
+{
+	return count * sizeof(struct clone *);
 }
 
 /* See whether one clone has outgrown its memory. */
-static void sample(struct clone *clone, uint64_t limit)
+static void sample(struct server *server, struct clone *clone)
 {
+	uint64_t limit = server->options->clone_memory;
 	uint64_t bytes;
 
 	if (clone->was_killed || procfs_private_bytes(clone->pid, &bytes) < 0 || bytes <= limit)
 		return;
 	log_info("clone %lu has %lu KiB of private memory where %lu are allowed", clone->id,
 		 bytes / 1024, limit / 1024);
-	clone_kill(clone, FORKVM_END_OUT_OF_MEMORY, "it outgrew the limit of --clone-memory");
+	if (clone->state == CLONE_SERVING)
+		clone_kill(clone, FORKVM_END_OUT_OF_MEMORY,
+			   "it outgrew the limit of --clone-memory");
+	else
+		pool_retire(server, clone, SPARE_KILLED);
 }
 
 /* A number of clones each time, in turn, so that the cost does not grow with how many there are. */
@@ -51,7 +62,7 @@ static void sample_some(struct server *server)
 
 		if (clone->pidfd < 0)
 			continue;
-		sample(clone, server->options->clone_memory);
+		sample(server, clone);
 		sampled++;
 	}
 }
@@ -87,36 +98,67 @@ void clones_start_tick(struct server *server)
 {
 	uint64_t period_ns = server->options->clone_memory ? SAMPLE_NS : TICK_NS;
 
-	if (!server->clones.live_count || server->clones.tick.place)
+	if (list_empty(&server->clones.live) || server->clones.tick.place)
 		return;
 	timers_arm(&server->timers, &server->clones.tick, server->now_ns + period_ns);
 }
 
-int clones_init(struct clones *clones, uint32_t capacity)
+int clones_init(struct clones *clones, uint32_t capacity, uint32_t further)
 {
-	*clones = (struct clones){.capacity = capacity, .tick.expire = on_tick};
+	*clones = (struct clones){
+		.capacity = capacity,
+		.record_count = capacity + further,
+		.tick.expire = on_tick,
+	};
 	list_init(&clones->live);
 	list_init(&clones->unused);
 	list_init(&clones->on_loan);
-	clones->records = private_map(records_size(capacity));
-	return clones->records ? 0 : -ENOMEM;
+	clones->records = private_map(records_size(clones->record_count));
+	clones->by_id = private_map(chains_size(clones->record_count));
+	if (clones->records && clones->by_id)
+		return 0;
+	clones_done(clones);
+	return -ENOMEM;
 }
 
 void clones_done(struct clones *clones)
 {
-	private_unmap(clones->records, records_size(clones->capacity));
+	private_unmap(clones->records, records_size(clones->record_count));
+	private_unmap(clones->by_id, chains_size(clones->record_count));
 	clones->records = NULL;
+	clones->by_id = NULL;
+}
+
+/* Ids count up, so chains are even. */
+static struct clone **chain_of(struct clones *clones, uint64_t id)
+{
+	return &clones->by_id[id % clones->record_count];
+}
+
+void clones_enter(struct clones *clones, struct clone *clone)
+{
+	struct clone **chain = chain_of(clones, clone->id);
+
+	clone->next_of_id = *chain;
+	*chain = clone;
+}
+
+void clones_leave(struct clones *clones, const struct clone *clone)
+{
+	struct clone **place = chain_of(clones, clone->id);
+
+	while (*place != clone)
+		place = &(*place)->next_of_id;
+	*place = clone->next_of_id;
 }
 
 struct clone *clones_find(struct clones *clones, uint64_t id)
 {
-	for (struct list *link = clones->live.next; link != &clones->live; link = link->next) {
-		struct clone *clone = list_entry(link, struct clone, link);
+	struct clone *clone = *chain_of(clones, id);
 
-		if (clone->id == id)
-			return clone;
-	}
-	return NULL;
+	while (clone && clone->id != id)
+		clone = clone->next_of_id;
+	return clone;
 }
 
 void clone_kill(struct clone *clone, enum forkvm_end end, const char *note)
@@ -154,7 +196,7 @@ bool clones_end_loans(struct server *server)
 		struct clone *clone = list_entry(link, struct clone, loan_link);
 
 		next = link->next;
-		if (shares_files(server, clone))
+		if (clone->spare.stash ? !pool_settle(server, clone) : shares_files(server, clone))
 			continue;
 		list_remove(link);
 		for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)

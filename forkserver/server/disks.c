@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "forkserver/proto/disk_lock.h"
 #include "forkserver/server/backing.h"
 #include "forkserver/server/descriptors.h"
 #include "forkserver/server/gate.h"
@@ -69,6 +70,8 @@ static int open_overlay(const struct server *server, unsigned int index, struct 
 	if (fd < 0)
 		return error_set_errno(error, errno, "cannot make %.60s/%.60s", overlays->path,
 				       name);
+	/* Until it is frozen, and opened anew. */
+	(void)disk_lock(fd, true, NULL);
 	return fd;
 }
 
@@ -165,6 +168,7 @@ static void plan_slot(const struct server *server, unsigned int index, struct di
 	plan->slots[index].is_empty = disk->is_empty;
 	plan->slots[index].has_overlay = !disk->is_empty && !disk->read_only;
 	plan->slots[index].is_durable = disk->durable;
+	plan->slots[index].has_bitmap_inside = !disk->durable && overlays->is_memory;
 	if (!disk->durable)
 		return;
 	overlays_name_template(name, server->options->name, overlays->run, index);
@@ -266,6 +270,8 @@ static void add_stats(struct disk_stats *total, const struct disk_stats *stats)
 	add(&total->reaped, stats->reaped);
 	add(&total->depth_sum, stats->depth_sum);
 	add(&total->overlay_bytes, stats->overlay_bytes);
+	add(&total->notifications, stats->notifications);
+	add(&total->interrupts, stats->interrupts);
 	total->pass_max = max_u64(total->pass_max, stats->pass_max);
 	total->depth_max = max_u64(total->depth_max, stats->depth_max);
 }

@@ -29,7 +29,8 @@ struct disk_plan {
 		bool is_empty;
 		bool has_overlay;
 		bool is_durable;
-		const char *origin; /* of its overlay, for a durable one */
+		bool has_bitmap_inside; /* of its overlay's file: one in memory without a limit */
+		const char *origin;	/* of its overlay, for a durable one */
 	} slots[MACHINE_DISKS_MAX];
 	bool in_folder; /* overlays are files, made in the folder FD_OVERLAYS */
 	bool force_sync;

@@ -96,12 +96,15 @@ static int add_fetched(struct layers *layers, const char *kind, int pidfd, int n
 {
 	_cleanup_close_ int fetched = sys_pidfd_getfd(pidfd, number);
 	_cleanup_close_ int own = -1;
-	struct statx found;
+	struct statx found = {0};
 	char path[32];
 	int rc = fetched < 0 ? fetched : sys_statx(fetched, &found);
 
 	if (rc < 0)
 		return rc;
+	/* /dev/null holds the place of an overlay in memory that was not written to yet. */
+	if (S_ISCHR(found.stx_mode))
+		return 0;
 	if (!S_ISREG(found.stx_mode) && !S_ISBLK(found.stx_mode))
 		return -EUCLEAN;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fetched);
@@ -131,7 +134,7 @@ static int add_given(const struct clone *clone, unsigned int disk, unsigned int 
 		     struct layers *layers)
 {
 	int rc = add_fetched(layers, "image", clone->pidfd, fd_of_disk(disks, disk, DISK_FD_IMAGE));
-	struct statx found;
+	struct statx found = {0};
 	off_t size;
 
 	if (rc == 0)
@@ -157,8 +160,11 @@ static int collect(struct server *server, const struct clone *clone, unsigned in
 			  : add_template(server, disk, layers);
 
 	if (rc == 0 && (clone->overlaid_disks >> disk & 1)) {
+		unsigned int before = layers->count;
+
 		rc = add_fetched(layers, "data", clone->pidfd, data);
-		if (rc == 0 && plan->in_folder)
+		if (rc == 0 && layers->count > before && plan->in_folder &&
+		    !plan->slots[disk].has_bitmap_inside)
 			rc = add_fetched(layers, "bitmap", clone->pidfd, bitmap);
 	}
 	return rc;
@@ -261,8 +267,13 @@ static int check(const struct server *server, const struct conn *conn, const str
 	const struct serve_disks *disks = &server->options->disks;
 	unsigned int disk = (unsigned int)request->disk;
 
-	if (!clone || clone->was_killed)
+	/* A spare is nobody's yet. */
+	if (!clone || clone->was_killed || clone->state != CLONE_SERVING)
 		return no_clone(request->id, error);
+	/* What is on a clone's disk is the business of who had it made, and of who has the server.
+	 */
+	if (conn->uid && conn->uid != server->uid && conn->uid != clone->uid)
+		return error_set(error, EACCES, "clone %" PRIu64 " is another user's", request->id);
 	if (request->timeout_ms > LIMIT_MAX_MS)
 		return error_set(error, ERANGE, "a clone is stopped for at most %u ms",
 				 LIMIT_MAX_MS);

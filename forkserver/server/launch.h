@@ -30,6 +30,8 @@
  *	6 + 5N	of each disk: an image given to the clone, its overlay's data, and its bitmap, as
  *		far as it has them
  *	6 + 8N	answer and console
+ * A spare's socket, from which its claim comes, is in their place; they come with the claim, at the
+ * lowest numbers that are free.
  */
 #define FD_KVM		  3
 #define FD_REPORT	  4
@@ -82,6 +84,7 @@ struct launch {
 	uint32_t place; /* of the server's record; opaque to the child */
 	int answer_fd;	/* the server's numbers, below FD_HIGH if share_files; -1: none */
 	int console_fd;
+	int claim_fd; /* of a spare, which has no request yet; -1: it is none      */
 	const struct disk_plan *disks; /* NULL: the machine has none */
 	struct launch_disk given[MACHINE_DISKS_MAX];
 	bool session;	  /* answer_fd is a packet socket that brings further requests */
@@ -106,6 +109,7 @@ struct report {
 	uint32_t status; /* of FORKVM_END_DONE */
 	uint32_t disks;	 /* how many of them are told of: all or none */
 	uint64_t child_ns;
+	uint64_t awake_ns; /* of a spare: it had its first request */
 	uint64_t answered_ns;
 	uint64_t ended_ns;
 	struct machine_stages stages;

@@ -17,7 +17,7 @@
 #define STOP_WAIT_NS (10 * NS_PER_SEC)
 
 /* While descriptors are on loan, how soon to look whether they are still needed. */
-#define LOAN_LOOK_MS 1
+#define LOAN_LOOK_MS 5
 
 void server_stop(struct server *server, const char *why)
 {
@@ -28,6 +28,7 @@ void server_stop(struct server *server, const char *why)
 	log_info("stopping: %s; %u clones are alive", why, clones->live_count);
 	server->stopping = true;
 	watch_remove(server->epoll_fd, server->listener.fd);
+	pool_stop(server);
 	if (server->options->keep_clones)
 		return;
 	for (struct list *link = clones->live.next; link != &clones->live; link = link->next)
@@ -78,6 +79,10 @@ static void dispatch(struct server *server, struct watch *watch, uint32_t events
 	case WATCH_CLONE:
 		clone_on_exit(server, list_entry(watch, struct clone, watch));
 		break;
+	case WATCH_SPARE:
+		pool_on_note(server, list_entry(list_entry(watch, struct spare, watch),
+						struct clone, spare));
+		break;
 	case WATCH_ANCHOR:
 		anchor_on_exit(server);
 		break;
@@ -87,18 +92,25 @@ static void dispatch(struct server *server, struct watch *watch, uint32_t events
 	}
 }
 
-/* Requests first: somebody waits for each of them. Ends of clones can wait for a moment. */
-static void dispatch_all(struct server *server, const struct epoll_event *events, int count)
+/*
+ * Requests first: somebody waits for each of them. Ends of clones can wait for a moment. True when
+ * there were requests.
+ */
+static bool dispatch_all(struct server *server, const struct epoll_event *events, int count)
 {
+	bool requests = false;
+
 	for (int round = 0; round < 2; round++) {
 		for (int i = 0; i < count; i++) {
 			struct watch *watch = events[i].data.ptr;
 			bool is_request = watch->kind == WATCH_CONN;
 
+			requests |= is_request;
 			if (is_request == (round == 0))
 				dispatch(server, watch, events[i].events);
 		}
 	}
+	return requests;
 }
 
 static void expire_timers(struct server *server)
@@ -113,7 +125,7 @@ static bool is_finished(const struct server *server, uint64_t stop_ns)
 {
 	if (!server->stopping)
 		return !server->serving && server->boot.end != BOOT_NOT_ENDED;
-	return !server->clones.live_count || server->options->keep_clones ||
+	return list_empty(&server->clones.live) || server->options->keep_clones ||
 	       server->now_ns >= stop_ns;
 }
 
@@ -122,6 +134,7 @@ int server_loop(struct server *server, struct error *error)
 	struct epoll_event events[EVENTS_MAX];
 	uint64_t stop_ns = UINT64_MAX;
 	bool on_loan = false;
+	bool busy;
 
 	while (!is_finished(server, stop_ns)) {
 		int count = sys_epoll_wait(server->epoll_fd, events, EVENTS_MAX,
@@ -130,10 +143,12 @@ int server_loop(struct server *server, struct error *error)
 		if (count < 0 && count != -EINTR)
 			return error_set_errno(error, -count, "epoll_wait");
 		server->now_ns = now_ns();
-		dispatch_all(server, events, count < 0 ? 0 : count);
+		busy = dispatch_all(server, events, count < 0 ? 0 : count);
+		busy |= !list_empty(&server->conns.ready);
 		conns_work(server);
 		expire_timers(server);
 		conns_settle(server);
+		pool_work(server, busy);
 		on_loan = clones_end_loans(server);
 		if (server->stopping && stop_ns == UINT64_MAX)
 			stop_ns = server->now_ns + STOP_WAIT_NS;

@@ -18,6 +18,9 @@ void ops_list(struct server *server, struct conn *conn, const struct request *re
 void ops_inspect(struct server *server, struct conn *conn, const struct request *request);
 void ops_stats(struct server *server, struct conn *conn, const struct request *request);
 
+/* What they tell of the host's limits (limits_tell.c), and nothing before the freeze. */
+json_t *ops_limits(const struct server *server);
+
 /* What they tell of disks (ops_disks.c): of all clones that have ended, the template, a clone. */
 json_t *ops_disk_totals(const struct server *server);
 json_t *ops_disks_of_template(const struct server *server);

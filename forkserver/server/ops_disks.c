@@ -85,6 +85,8 @@ static void put_stats(json_t *object, const struct disk_stats *stats)
 	json_object_set_new(object, "batch_mean",
 			    json_real(stats->passes ? requests / (double)stats->passes : 0));
 	put_number(object, "batch_max", stats->pass_max);
+	put_number(object, "notifications", stats->notifications);
+	put_number(object, "interrupts", stats->interrupts);
 	put_number(object, "enters", stats->enters);
 	put_number(object, "submitted", stats->submitted);
 	put_number(object, "sync", stats->sync);

@@ -56,6 +56,7 @@ static json_t *describe_clone(const struct server *server, const struct clone *c
 	put_flag(object, "session", clone->session);
 	put_number(object, "client_pid", clone->owner ? (uint64_t)clone->owner->pid : 0);
 	put_flag(object, "ending", clone->was_killed);
+	put_flag(object, "spare", clone->state != CLONE_SERVING);
 	put_flag(object, "held", clone->holders > 0);
 	return object;
 }
@@ -67,9 +68,11 @@ void ops_list(struct server *server, struct conn *conn, const struct request *re
 	json_t *array = json_array();
 	unsigned int count = 0;
 	bool more = false;
+	/* By id: the next page mostly begins behind one that still lives. */
+	const struct clone *last = clones_find(&server->clones, request->after);
+	struct list *link = last ? last->link.next : clones->live.next;
 
-	for (struct list *link = clones->live.next; link != &clones->live && !more;
-	     link = link->next) {
+	for (; link != &clones->live && !more; link = link->next) {
 		const struct clone *clone = list_entry(link, struct clone, link);
 
 		if (clone->id <= request->after)
@@ -200,6 +203,11 @@ static json_t *describe_server(const struct server *server)
 	put_number(object, "clone_timeout_ms", options->clone_timeout_ms);
 	put_number(object, "clone_memory_bytes", options->clone_memory);
 	put_flag(object, "keep_clones", options->keep_clones);
+	put_number(object, "spares_low", options->spares.low);
+	put_number(object, "spares_high", options->spares.high);
+	put_number(object, "spare_age_ms", options->spares.age_ns / NS_PER_MS);
+	put_number(object, "spare_memory_bytes", options->spares.memory);
+	put_number(object, "spare_rate", options->spares.rate);
 	if (options->disks.count) {
 		put_text(object, "overlay",
 			 options->disks.overlay_dir ? server->disks.overlays.path : "memory");
@@ -223,6 +231,8 @@ void ops_inspect(struct server *server, struct conn *conn, const struct request 
 	json_object_set_new(reply, "server", describe_server(server));
 	json_object_set_new(reply, "template", describe_template(server));
 	json_object_set_new(reply, "host", describe_host(server->host));
+	if (server->serving)
+		json_object_set_new(reply, "limits", ops_limits(server));
 	send_value(server, conn, request, reply);
 }
 
@@ -236,9 +246,27 @@ static json_t *describe_clones(const struct server *server)
 	put_number(object, "peak", metrics->clones_peak);
 	put_number(object, "started", metrics->clones_started);
 	put_number(object, "refused", metrics->clones_refused);
+	if (server->serving)
+		put_number(object, "host_allows", limits_clones(&server->limits.verdict));
 	for (int i = 0; i < FORKVM_END_COUNT_; i++)
 		put_number(ends, forkvm_end_name((enum forkvm_end)i), metrics->clones_ended[i]);
 	json_object_set_new(object, "ended", ends);
+	return object;
+}
+
+static json_t *describe_lost(const struct pool_metrics *metrics)
+{
+	static const char *const names[] = {
+		[SPARE_NOT_LOST] = NULL,   [SPARE_TOO_OLD] = "age",  [SPARE_SURPLUS] = "surplus",
+		[SPARE_MEMORY] = "memory", [SPARE_NO_ROOM] = "room", [SPARE_KILLED] = "killed",
+		[SPARE_FAILED] = "failed", [SPARE_DIED] = "died",
+	};
+	json_t *object = json_object();
+
+	_Static_assert(ARRAY_SIZE(names) == SPARE_LOSS_COUNT_, "a name for each reason");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i])
+			put_number(object, names[i], metrics->lost[i]);
 	return object;
 }
 
@@ -247,7 +275,7 @@ static void put_us(json_t *object, const char *name, uint64_t value_ns)
 	json_object_set_new(object, name, json_real((double)value_ns / 1e3));
 }
 
-static json_t *describe_fork(const struct histogram *histogram)
+static json_t *describe_times(const struct histogram *histogram)
 {
 	json_t *object = json_object();
 
@@ -256,6 +284,26 @@ static json_t *describe_fork(const struct histogram *histogram)
 	put_us(object, "p50", histogram_quantile(histogram, 500));
 	put_us(object, "p99", histogram_quantile(histogram, 990));
 	put_us(object, "max", histogram->max);
+	return object;
+}
+
+static json_t *describe_spares(const struct server *server)
+{
+	const struct pool *pool = &server->pool;
+	json_t *object = json_object();
+
+	put_number(object, "low", pool->limits.low);
+	put_number(object, "high", pool->limits.high);
+	put_number(object, "wanted", pool_target(&pool->limits, &pool->history, server->now_ns));
+	put_number(object, "parked", pool->parked_count);
+	put_number(object, "making", pool->making_count);
+	put_number(object, "made", pool->metrics.made);
+	put_number(object, "claims", pool->metrics.claims);
+	put_number(object, "misses", pool->metrics.misses);
+	put_number(object, "resent", pool->metrics.resent);
+	put_number(object, "bytes_each", pool->each);
+	json_object_set_new(object, "lost", describe_lost(&pool->metrics));
+	json_object_set_new(object, "claim_us", describe_times(&pool->metrics.claim_ns));
 	return object;
 }
 
@@ -281,7 +329,8 @@ void ops_stats(struct server *server, struct conn *conn, const struct request *r
 	put_text(reply, "state", server_state_name(server));
 	put_number(reply, "uptime_ms", (server->now_ns - metrics->started_ns) / NS_PER_MS);
 	json_object_set_new(reply, "clones", describe_clones(server));
-	json_object_set_new(reply, "fork_us", describe_fork(&metrics->fork_ns));
+	json_object_set_new(reply, "fork_us", describe_times(&metrics->fork_ns));
+	json_object_set_new(reply, "spares", describe_spares(server));
 	json_object_set_new(reply, "connections", describe_connections(server));
 	if (server->options->disks.count)
 		json_object_set_new(reply, "disks", ops_disk_totals(server));

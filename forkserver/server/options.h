@@ -11,8 +11,10 @@
 
 #include "forkserver/proto/protocol.h"
 #include "forkserver/server/learning.h"
+#include "forkserver/server/pool_policy.h"
 #include "vmm/machine/machine.h"
 
+#define SERVE_MAX_SPARES	    10000
 #define SERVE_ALLOWED_UIDS_MAX	    16
 #define SERVE_MAX_CONNECTIONS	    1024
 #define SERVE_MAX_CONNECTIONS_LIMIT 4096
@@ -86,6 +88,7 @@ struct serve_options {
 	uint64_t clone_timeout_ms; /* default and maximum of a clone's time; 0: unlimited */
 	uint64_t clone_memory;	   /* bytes of private memory a clone may have; 0: any    */
 	bool keep_clones;	   /* clones outlive the server                           */
+	struct pool_limits spares; /* at_once is the server's own choice                  */
 	bool anchor;
 	enum learning_mode working_set;
 };

@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "vmm/base/cleanup.h"
@@ -73,13 +75,17 @@ static int find_run(int fd, const char *server_name, uint64_t *ret, struct error
 	return 0;
 }
 
-/* Can files be made there? */
-static int probe(int fd, struct error *error)
+/* Can files be made there? And are they in memory, without a limit? */
+static int probe(int fd, bool *ret_is_memory, struct error *error)
 {
 	_cleanup_close_ int file = openat(fd, ".", OVERLAYS_OPEN_UNNAMED, OVERLAYS_MODE);
+	struct statfs found = {0};
 
-	if (file >= 0)
+	if (file >= 0) {
+		*ret_is_memory = fstatfs(file, &found) == 0 && found.f_type == TMPFS_MAGIC &&
+				 !found.f_blocks;
 		return 0;
+	}
 	if (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)
 		return error_set(error, EOPNOTSUPP,
 				 "is on a file system that cannot make unnamed files (O_TMPFILE): "
@@ -103,7 +109,7 @@ int overlays_open(const char *folder, const char *server_name, struct overlays *
 			       "most %u bytes",
 			       OVERLAYS_SERVER_SIZE - 1);
 	if (rc == 0)
-		rc = probe(ret->fd, error);
+		rc = probe(ret->fd, &ret->is_memory, error);
 	if (rc == 0)
 		rc = find_run(ret->fd, server_name, &ret->run, error);
 	if (rc < 0) {

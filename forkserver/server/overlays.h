@@ -26,6 +26,7 @@
 struct overlays {
 	int fd;				 /* owned: the folder; -1: overlays are in memory */
 	char path[SERVE_DISK_PATH_SIZE]; /* absolute                                   */
+	bool is_memory; /* on a tmpfs without a limit, where a bitmap has its place in the file */
 	uint64_t run;
 };
 

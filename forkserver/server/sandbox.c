@@ -73,9 +73,16 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_rules *rules)
 	return 0;
 }
 
+/* Tables that are carried out as one. */
+#define TABLES_MAX 3
+
+struct tables {
+	const struct sandbox_rules *list[TABLES_MAX];
+	size_t count;
+};
+
 /* A libseccomp filter that kills for what is not in the tables. NULL: no memory. */
-static scmp_filter_ctx make_filter(const struct sandbox_rules *rules,
-				   const struct sandbox_rules *more)
+static scmp_filter_ctx make_filter(const struct tables *tables)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 
@@ -83,17 +90,21 @@ static scmp_filter_ctx make_filter(const struct sandbox_rules *rules,
 		return NULL;
 	/* A clone's commonest call goes first: the programs are sequences of comparisons. */
 	if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0 ||
-	    seccomp_syscall_priority(filter, SCMP_SYS(ioctl), 255) < 0 ||
-	    add_rules(filter, rules) < 0 || (more && add_rules(filter, more) < 0)) {
+	    seccomp_syscall_priority(filter, SCMP_SYS(ioctl), 255) < 0) {
 		seccomp_release(filter);
 		return NULL;
+	}
+	for (size_t i = 0; i < tables->count; i++) {
+		if (add_rules(filter, tables->list[i]) < 0) {
+			seccomp_release(filter);
+			return NULL;
+		}
 	}
 	return filter;
 }
 
-/* Append what the tables (more may be NULL) become, which decides everything. -errno. */
-static int append_tables(struct program *program, const struct sandbox_rules *rules,
-			 const struct sandbox_rules *more)
+/* Append what the tables become, which decides everything. -errno. */
+static int append_tables(struct program *program, const struct tables *tables)
 {
 	_cleanup_close_ int fd = memfd_create("seccomp", MFD_CLOEXEC);
 	size_t room = (BPF_MAXINSNS - program->len) * sizeof(program->code[0]);
@@ -103,7 +114,7 @@ static int append_tables(struct program *program, const struct sandbox_rules *ru
 
 	if (fd < 0)
 		return -errno;
-	filter = make_filter(rules, more);
+	filter = make_filter(tables);
 	if (!filter)
 		return -ENOMEM;
 	rc = seccomp_export_bpf(filter, fd);
@@ -121,7 +132,7 @@ static int append_tables(struct program *program, const struct sandbox_rules *ru
 
 static int append_table(struct program *program, const struct sandbox_rules *rules)
 {
-	return append_tables(program, rules, NULL);
+	return append_tables(program, &(struct tables){.list = {rules}, .count = 1});
 }
 
 /* Where the program so far kills, let it go on with what will be appended. */
@@ -193,10 +204,15 @@ static int append_elsewhere(struct program *program, struct program *spare,
 
 static int load_parts(struct program parts[3], const struct sandbox_needs *needs)
 {
+	struct tables tables = {.list = {&sandbox_clone_rules}, .count = 1};
 	struct program *whole = &parts[0];
-	int rc = append_tables(whole, &sandbox_clone_rules,
-			       needs->disks ? &sandbox_disk_rules : NULL);
+	int rc;
 
+	if (needs->disks)
+		tables.list[tables.count++] = &sandbox_disk_rules;
+	if (needs->spares)
+		tables.list[tables.count++] = &sandbox_spare_rules;
+	rc = append_tables(whole, &tables);
 	if (rc < 0)
 		return rc;
 	open_end(whole);

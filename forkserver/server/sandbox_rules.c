@@ -11,7 +11,9 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/sched.h>
+#include <linux/sockios.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
@@ -51,6 +53,7 @@ static const struct sandbox_rule clone_rules[] = {
 	{CALL(sendto), WHERE(4, ANY_BITS, 0), .reason = "answers, reports; to no address"},
 	{CALL(recvfrom), .reason = "a session's next request"},
 	{CALL(poll), .reason = "a client's descriptor that is not ready"},
+	{CALL(sched_yield), .reason = "lets its client go first"},
 	{CALL(close), .reason = "descriptors at hand"},
 	{CALL(close_range), .reason = "drops what is not a clone's own"},
 	{CALL(dup3), .reason = "puts a clone's own descriptors in place"},
@@ -85,21 +88,28 @@ static const struct sandbox_rule thread_rules[] = {
 	{CALL(seccomp), .reason = "sandbox_seal_threads; it can only take more away"},
 };
 
+static const struct sandbox_rule spare_rules[] = {
+	{CALL(recvmsg), .reason = "a spare's claim, which brings its client's descriptors"},
+};
+
 static const struct sandbox_rule disk_rules[] = {
 	{CALL(io_uring_enter), .reason = "disks' requests, by rings that are restricted to them"},
 	{CALL(preadv), .reason = "disks' requests, where a ring is no use"},
 	{CALL(pwritev), .reason = "as preadv"},
 	{CALL(fallocate), .reason = "discarded blocks go back to the host"},
 	{CALL(fdatasync), .reason = "a durable disk's flush"},
+	{CALL(memfd_create),
+	 .reason = "an overlay in memory, made by the first write; never executable"},
+	{CALL(ftruncate), .reason = "its size"},
 };
 
 static const struct sandbox_rule nursery_rules[] = {
 	{CALL(io_uring_setup),
 	 .reason = "a disk's ring, of which the next call restricts what it does"},
 	{CALL(io_uring_register), .reason = "restrictions, then nothing more: they forbid it"},
-	{CALL(memfd_create), .reason = "overlays and bitmaps in memory"},
-	{CALL(ftruncate), .reason = "their size"},
 	{CALL(openat), .reason = "overlays in a folder, and what is to have O_DIRECT anew"},
+	{CALL(fcntl), WHERE(1, INT_BITS, F_OFD_SETLK),
+	 .reason = "a durable overlay is its clone's"},
 	{CALL(fstat), .reason = "what kind of file a client gave"},
 	{CALL(fstatfs), .reason = "whether it is in memory"},
 	{CALL(statx), .reason = "what O_DIRECT asks for"},
@@ -113,12 +123,14 @@ static const struct sandbox_rule server_rules[] = {
 	{CALL(accept4), .reason = "clients"},
 	{CALL(recvmsg), .reason = "requests with descriptors; reports with their sender's pid"},
 	{CALL(getsockopt), .reason = "SO_PEERCRED of clients, SO_TYPE of their descriptors"},
+	{CALL(socketpair), .reason = "between it and a spare"},
+	{CALL(ioctl), WHERE(1, INT_BITS, SIOCOUTQ), .reason = "has a spare taken its claim?"},
 	{CALL(fcntl), WHERE(1, INT_BITS, F_DUPFD_CLOEXEC), .reason = "moves descriptors up"},
 	{CALL(waitid), .reason = "how a clone ended"},
 	{CALL(pidfd_send_signal), .reason = "ends a clone; stops it for an export, lets it go on"},
 	{CALL(pidfd_getfd), .reason = "a stopped clone's overlay, for an export"},
 	{CALL(process_vm_readv), .reason = "a clone's figures about its disks"},
-	{CALL(sendmsg), .reason = "an export's descriptors, to the client that asked"},
+	{CALL(sendmsg), .reason = "an export's descriptors, to the client that asked; a claim"},
 	{CALL(statx), .reason = "kind and size of files that clients give for disks"},
 	{CALL(kcmp), .reason = "has a clone its own table of descriptors yet?"},
 	{CALL(openat), WHERE(2, INT_BITS & ~(uint64_t)O_NOFOLLOW, O_RDONLY | O_CLOEXEC),
@@ -138,6 +150,7 @@ static const struct sandbox_rule idle_rules[] = {
 
 const struct sandbox_rules sandbox_clone_rules = {clone_rules, ARRAY_SIZE(clone_rules)};
 const struct sandbox_rules sandbox_thread_rules = {thread_rules, ARRAY_SIZE(thread_rules)};
+const struct sandbox_rules sandbox_spare_rules = {spare_rules, ARRAY_SIZE(spare_rules)};
 const struct sandbox_rules sandbox_disk_rules = {disk_rules, ARRAY_SIZE(disk_rules)};
 const struct sandbox_rules sandbox_nursery_rules = {nursery_rules, ARRAY_SIZE(nursery_rules)};
 const struct sandbox_rules sandbox_server_rules = {server_rules, ARRAY_SIZE(server_rules)};

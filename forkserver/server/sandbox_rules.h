@@ -30,6 +30,9 @@ extern const struct sandbox_rules sandbox_clone_rules;
 /* What clones with further threads (several vCPUs, devices) need on top. */
 extern const struct sandbox_rules sandbox_thread_rules;
 
+/* What spares need on top: clones that were made ahead of their claim. */
+extern const struct sandbox_rules sandbox_spare_rules;
+
 /* What clones with disks need on top, as long as they live: I/O on descriptors at hand. */
 extern const struct sandbox_rules sandbox_disk_rules;
 

@@ -17,6 +17,7 @@
 #include "forkserver/server/descriptors.h"
 #include "forkserver/server/fork.h"
 #include "forkserver/server/gate.h"
+#include "forkserver/server/limits_tell.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/private.h"
 #include "forkserver/server/procfs.h"
@@ -89,8 +90,12 @@ static void cap_connections(struct serve_options *options)
 /* How many clones the limit on open files leaves room for, or fewer if the operator says so. */
 static unsigned int clones_possible(const struct serve_options *options)
 {
-	uint64_t room = max_u64(descriptors_to_share() - options->max_connections, 1);
+	/* Spares have two descriptors each, and others may take their places before they have
+	 * ended. */
+	uint64_t taken = options->max_connections + 4 * (uint64_t)options->spares.high;
+	uint64_t room = descriptors_to_share();
 
+	room = room > taken ? room - taken : 1;
 	room = min_u64(room, SERVE_MAX_CLONES_LIMIT);
 	if (options->max_clones && options->max_clones < room)
 		room = options->max_clones;
@@ -106,10 +111,12 @@ static int allocate(struct server *server, struct error *error)
 	if (options->max_clones > capacity)
 		log_warning("--max-clones is cut to %u, for which the limit on open files has room",
 			    capacity);
-	rc = clones_init(&server->clones, capacity);
+	rc = pool_init(&server->pool, options);
 	if (rc == 0)
-		rc = timers_init(&server->timers,
-				 (size_t)capacity + 2 * (size_t)options->max_connections + 8);
+		rc = clones_init(&server->clones, capacity, pool_further_records(&server->pool));
+	if (rc == 0)
+		rc = timers_init(&server->timers, (size_t)server->clones.record_count +
+							  2 * (size_t)options->max_connections + 8);
 	if (rc == 0)
 		rc = private_json_init();
 	if (rc == 0)
@@ -200,6 +207,7 @@ static int lock_down(struct server *server, struct error *error)
 	const struct sandbox_needs needs = {
 		.threads = machine_extra_threads(server->machine) > 0,
 		.disks = server->options->disks.count > 0,
+		.spares = server->options->spares.high > 0,
 	};
 	int rc = server_disks_settle(server, error);
 
@@ -207,6 +215,7 @@ static int lock_down(struct server *server, struct error *error)
 		rc = fork_prepare(needs.threads, error);
 	if (rc < 0)
 		return rc;
+	limits_take(server);
 	/* Before the filter: it needs one of its own. */
 	anchor_start(server);
 	rc = sandbox_enter(&needs, error);
@@ -305,6 +314,7 @@ static void server_free(struct server *server)
 	kvm_host_close(server->host);
 	if (server->clones.records)
 		clones_done(&server->clones);
+	pool_done(&server->pool);
 	learning_done(&server->learning);
 	if (server->timers.heap)
 		timers_done(&server->timers);

@@ -18,9 +18,11 @@
 #include "forkserver/server/conn.h"
 #include "forkserver/server/disks.h"
 #include "forkserver/server/learning.h"
+#include "forkserver/server/limits.h"
 #include "forkserver/server/listener.h"
 #include "forkserver/server/metrics.h"
 #include "forkserver/server/options.h"
+#include "forkserver/server/pool.h"
 #include "forkserver/server/template.h"
 #include "forkserver/server/timers.h"
 #include "forkserver/server/watch.h"
@@ -50,14 +52,16 @@ struct server {
 	struct boot boot;
 	struct anchor anchor;
 	struct clones clones;
+	struct pool pool;
 	struct conns conns;
 	struct timers timers;
 	struct metrics metrics;
 	struct learning learning;
-	union packet packet; /* the last from a clone */
-	uint64_t now_ns;     /* when the loop last woke up                       */
-	bool stopping;	     /* no new clones or connections; ends when it can   */
-	bool serving;	     /* the template is frozen, the process locked down  */
+	struct limits limits; /* of the host, once serving */
+	union packet packet;  /* the last from a clone */
+	uint64_t now_ns;      /* when the loop last woke up                       */
+	bool stopping;	      /* no new clones or connections; ends when it can   */
+	bool serving;	      /* the template is frozen, the process locked down  */
 };
 
 /* "booting", then "frozen". */

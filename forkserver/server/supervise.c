@@ -17,6 +17,7 @@
 #include "forkserver/server/clone.h"
 #include "forkserver/server/export.h"
 #include "forkserver/server/log.h"
+#include "forkserver/server/pool.h"
 #include "forkserver/server/procfs.h"
 #include "forkserver/server/server.h"
 #include "forkserver/server/sys.h"
@@ -215,11 +216,13 @@ static void append_stages(struct text *text, const struct clone *clone)
 	uint64_t at_ns[FORKVM_STAGE_COUNT_] = {
 		[FORKVM_STAGE_RECEIVED] = clone->received_ns,
 		[FORKVM_STAGE_FORK] = clone->fork_ns,
+		[FORKVM_STAGE_CLAIM] = clone->spare.claim_ns,
 	};
 	const char *comma = "";
 
 	if (clone->has_report) {
 		at_ns[FORKVM_STAGE_CHILD] = clone->report.child_ns;
+		at_ns[FORKVM_STAGE_AWAKE] = clone->report.awake_ns;
 		at_ns[FORKVM_STAGE_ANSWERED] = clone->report.answered_ns;
 		at_ns[FORKVM_STAGE_ENDED] = clone->report.ended_ns;
 		for (int i = 0; i < MACHINE_STAGE_COUNT_; i++)
@@ -267,18 +270,36 @@ static void free_record(struct server *server, struct clone *clone)
 	else
 		clones->unwatched_count--;
 	fd_close(&clone->pidfd);
+	fd_close(&clone->spare.fd);
 	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
 		fd_close(&clone->loaned_fds[i]);
 	list_remove(&clone->loan_link);
 	list_remove(&clone->owner_link);
 	list_remove(&clone->link);
+	clones_leave(clones, clone);
 	list_append(&clones->unused, &clone->link);
 	clone->owner = NULL;
-	clones->live_count--;
+	if (clone->state == CLONE_SERVING)
+		clones->live_count--;
+}
+
+/* It served a request, or would have: this is its end as its client sees it. */
+static void tell_end(struct server *server, struct clone *clone, const struct verdict *verdict)
+{
+	server->metrics.clones_ended[verdict->end]++;
+	log_debug("clone %lu ended: %s%s%s", clone->id, forkvm_end_name(verdict->end),
+		  verdict->text[0] ? ": " : "", verdict->text);
+	if (verdict->end == FORKVM_END_HOST_ERROR)
+		log_warning("clone %lu (process %d) failed: %s", clone->id, clone->pid,
+			    verdict->text);
+	export_on_clone_end(server, clone);
+	if (clone->owner)
+		send_ended(server, clone, verdict);
 }
 
 void clone_on_exit(struct server *server, struct clone *clone)
 {
+	struct pool_again again;
 	siginfo_t info = {0};
 	struct verdict verdict;
 
@@ -286,14 +307,16 @@ void clone_on_exit(struct server *server, struct clone *clone)
 		return;
 	clones_take_reports(server);
 	judge(server, clone, &info, &verdict);
-	server->metrics.clones_ended[verdict.end]++;
-	log_debug("clone %lu ended: %s%s%s", clone->id, forkvm_end_name(verdict.end),
-		  verdict.text[0] ? ": " : "", verdict.text);
-	if (verdict.end == FORKVM_END_HOST_ERROR)
-		log_warning("clone %lu (process %d) failed: %s", clone->id, clone->pid,
-			    verdict.text);
-	export_on_clone_end(server, clone);
-	if (clone->owner)
-		send_ended(server, clone, &verdict);
-	free_record(server, clone);
+	if (clone->state != CLONE_SERVING) {
+		pool_on_exit(server, clone, verdict.text[0] ? verdict.text : "its guest is done");
+		free_record(server, clone);
+	} else if (pool_lost_claim(server, clone, &again)) {
+		export_on_clone_end(server, clone);
+		log_info("spare %lu had died when it was claimed: %s", clone->id, verdict.text);
+		free_record(server, clone);
+		pool_resend(server, &again);
+	} else {
+		tell_end(server, clone, &verdict);
+		free_record(server, clone);
+	}
 }

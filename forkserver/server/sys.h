@@ -8,11 +8,13 @@
 #define FORKVM_FORKSERVER_SERVER_SYS_H
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -41,6 +43,19 @@ static inline int sys_accept(int fd)
 static inline ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags)
 {
 	return sys_call(SYS_recvmsg, sys_int(fd), (uintptr_t)message, sys_int(flags), 0);
+}
+
+/* Two ends of a connection of packets, close-on-exec. */
+static inline int sys_packet_pair(int ret_fds[2])
+{
+	return (int)sys_call(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
+			     (uintptr_t)ret_fds);
+}
+
+/* Bytes (the kernel's own count) of what was sent and its receiver has not taken. */
+static inline int sys_unsent(int fd, int *ret)
+{
+	return (int)sys_call(SYS_ioctl, sys_int(fd), SIOCOUTQ, (uintptr_t)ret, 0);
 }
 
 static inline int sys_getsockopt(int fd, int level, int option, void *value, socklen_t *len)

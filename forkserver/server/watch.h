@@ -12,6 +12,7 @@ enum watch_kind {
 	WATCH_LISTENER, /* a client connects          */
 	WATCH_CONN,	/* struct conn: a client      */
 	WATCH_CLONE,	/* struct clone: its end      */
+	WATCH_SPARE,	/* struct spare: it parks     */
 	WATCH_ANCHOR,	/* struct anchor: its end     */
 	WATCH_BOOT,	/* the template, as it boots  */
 };

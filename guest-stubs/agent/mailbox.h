@@ -61,7 +61,10 @@ bool mailbox_in_place(const struct mailbox *box);
 /* Ring BOOTED, then CLOCK to see whether somebody is there: box->present. */
 void mailbox_boot(struct mailbox *box);
 
-/* Ring TEMPLATE. True: this is a clone, its identity and its first request are there. */
+/*
+ * Ring TEMPLATE. True: this is a clone, its identity is there, and its first request, unless
+ * request_seq is 0: then the first PARK brings it.
+ */
 bool mailbox_template(struct mailbox *box);
 
 /* Ring CLOCK. The host's CLOCK_REALTIME, or 0. */

@@ -223,6 +223,9 @@ static void serve(struct agent *agent)
 	const struct options *options = &agent->options;
 	bool poweroff = false;
 
+	/* A spare: all that can be done without a request is done. */
+	if (agent->box.shared->request_seq == 0 && !mailbox_park(&agent->box))
+		return;
 	do {
 		size_t length = request_answer(&agent->box, options, &agent->identity, &poweroff);
 

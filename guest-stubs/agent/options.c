@@ -58,6 +58,7 @@ static const struct option {
 	{"verbose", FLAG, AT(verbose), "tell each step"},
 	{"pretend-clone", CLONE_ID, AT(pretend_clone), "[=ID]: for tests: play the host"},
 	{"pretend-request", LIST, AT(pretend_requests), "TEXT: a request of that host"},
+	{"pretend-spare", FLAG, AT(pretend_spare), "that host has no request at first"},
 	{"help", FLAG, AT(help), "print this"},
 #undef AT
 };

@@ -53,6 +53,7 @@ struct options {
 	uint64_t hook_timeout_s;    /* 0: none */
 	uint64_t handler_timeout_s; /* 0: none */
 	uint64_t pretend_clone;	    /* 0: do not pretend */
+	bool pretend_spare;
 	bool reseed, clock, hostname, machine_id, hooks;
 	bool hooks_must_succeed;
 	bool once;

@@ -51,7 +51,8 @@ static void become_clone(struct mailbox *box)
 		log_warn("the pretended identity is not random");
 	box->shared->identity = identity;
 	box->shared->is_clone = 1;
-	deliver(box);
+	if (!pretend->options->pretend_spare)
+		deliver(box);
 }
 
 static void show(const char *text, size_t length)

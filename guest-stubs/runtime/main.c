@@ -166,6 +166,23 @@ static void boot(const struct forkvm_boot_info *boot_info)
 	stub_populate(populate_mib * MIB_PAGES);
 }
 
+/*
+ * A spare waits for its first request. What it will touch then it touches now, so that neither the
+ * host's memory nor KVM's page tables have anything left to do: both buffers, and the code that
+ * answers.
+ */
+static STUB_HOT_TEXT void wait_for_first_request(void)
+{
+	const struct forkvm_mailbox *m = &stub_mailbox;
+	volatile char *request = (char *)m->request_gpa, *response = (char *)m->response_gpa;
+
+	*request = *request;
+	*response = *response;
+	(void)*(const volatile char *)(uintptr_t)stub_serve;
+	(void)*(const volatile char *)(uintptr_t)memcpy;
+	stub_doorbell(FORKVM_PORT_PARK, 0);
+}
+
 STUB_HOT_TEXT void stub_main(const struct forkvm_boot_info *boot_info, uint32_t index)
 {
 	if (index != 0)
@@ -173,6 +190,8 @@ STUB_HOT_TEXT void stub_main(const struct forkvm_boot_info *boot_info, uint32_t 
 	boot(boot_info);
 	stub_setup();
 	stub_template();
+	if (stub_mailbox.request_seq == 0)
+		wait_for_first_request();
 	for (;;) {
 		const struct forkvm_mailbox *m = &stub_mailbox;
 		size_t len = stub_serve((const char *)m->request_gpa, m->request_len,

@@ -3,11 +3,14 @@
  * hostile: a guest that breaks the rules, one at a time. Whatever it does must end, at worst, its
  * own VM: no harm to the host, the template or another clone.
  *
- * Boot argument: boot=NAME    misuse before the template point, see hostile_boot.c; without it,
- * boot well Request: op=NAME            misuse in a clone, see hostile_ops.c op=list            all
- * names Answer:  ok op=NAME         the VM has survived it (op=list)          a line NAME:END for
- * each op, boot/NAME:END for each boot FAIL op=NAME ...   the misuse had an effect inside the guest
- * that it must not have, or the guest was let do what should have ended it
+ * Boot:    boot=NAME     misuse before the template point, see hostile_boot.c
+ *          spare=NAME    misuse as a spare, see hostile_spare.c; without either, boot well
+ * Request: op=NAME       misuse in a clone, see hostile_ops.c
+ *          op=list       all names
+ * Answer:  ok op=NAME    the VM has survived it
+ *          (op=list)     a line NAME:END for each op, boot/NAME:END for each boot, spare/NAME:END
+ *          FAIL op=NAME  the misuse had an effect inside the guest that it must not have, or the
+ *                        guest was let do what should have ended it
  *
  * END is how it must end:
  *   ok           the answer above comes, and the VM serves the next request (boot: the template
@@ -15,7 +18,7 @@
  *   guest-error  the VM ends with a guest error; an answer may have come before
  *   done         the VM ends by DONE
  *   shutdown     the VM halts for good
- *   timeout      (boot) nothing more happens
+ *   timeout      (boot, spare) nothing more happens
  *   any          any of these
  */
 #include "guest-stubs/stubs/hostile.h"
@@ -36,6 +39,7 @@ static size_t list(char *response, size_t capacity)
 		text_printf(&answer, "%s:%s\n", hostile_ops[i].name,
 			    hostile_end_names[hostile_ops[i].end]);
 	hostile_boot_list(&answer);
+	hostile_spare_list(&answer);
 	return answer.len;
 }
 

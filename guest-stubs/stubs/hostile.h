@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the parts of the hostile stub share: hostile.c (requests), hostile_ops.c (misuse in a clone)
- * and hostile_boot.c (misuse before the template point).
+ * What the parts of the hostile stub share: hostile.c (requests), hostile_ops.c (misuse in a
+ * clone), hostile_boot.c (misuse before the template point) and hostile_spare.c (as a spare).
  */
 #ifndef FORKVM_STUB_HOSTILE_H
 #define FORKVM_STUB_HOSTILE_H
@@ -45,5 +45,8 @@ const struct hostile_op *hostile_op_find(const char *name, size_t len);
 
 /* Append a line "boot/NAME:END" for each. */
 void hostile_boot_list(struct text *text);
+
+/* Append a line "spare/NAME:END" for each. */
+void hostile_spare_list(struct text *text);
 
 #endif

@@ -139,13 +139,18 @@ static void step_deliver(struct input *input, struct stub_port *port)
 	static uint8_t request[FORKVM_MAX_REQUEST];
 	enum stub_phase before = port->phase;
 	size_t len = input_take(input, 2);
+	bool is_spare = len == UINT16_MAX; /* has no request yet */
 	struct error error = {0};
-	int rc = stub_port_deliver(port, &identity, request, len, &error);
+	int rc;
 
+	if (is_spare)
+		len = 0;
+	rc = stub_port_deliver(port, &identity, is_spare ? NULL : request, len, &error);
 	FUZZ_CHECK(rc == 0 || (rc == -error.code && port->phase == before));
 	/* A guest that is not at its mark yet gets it there. */
-	FUZZ_CHECK(rc < 0 || (before == STUB_TEMPLATE ? port->phase == STUB_SERVING
-						      : port->phase == before && port->is_clone));
+	FUZZ_CHECK(rc < 0 ||
+		   (before == STUB_TEMPLATE ? port->phase == (is_spare ? STUB_SPARE : STUB_SERVING)
+					    : port->phase == before && port->is_clone));
 	FUZZ_CHECK(rc < 0 || len <= port->request_capacity);
 }
 

@@ -62,6 +62,14 @@ class Agent(harness.TestCase):
                        *requests("one", "two"), env=env)
         self.assertEqual(result.stdout, b"7 kept 1\none\n7 kept 2\ntwo\n", result)
 
+    def test_spare(self):
+        """A clone without a request is renewed, waits, and is given its first one."""
+        self.hook("10-told", "echo hook $FORKVM_REQUEST_SEQ >&2")
+        result = agent("--pretend-spare", "--hooks-dir", self.folder, "--handler",
+                       "echo $FORKVM_REQUEST_SEQ; cat", *requests("one", "two"))
+        self.assertEqual((result.returncode, result.stdout), (0, b"1\none\n2\ntwo\n"), result)
+        self.assertIn(b"hook 0", result.stderr)
+
     def test_once(self):
         result = agent("--no-hooks", "--once", *requests("echo first", "echo second"))
         self.assertEqual((result.returncode, result.stdout), (0, b"first\n"), result)

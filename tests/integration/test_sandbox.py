@@ -5,9 +5,12 @@ has broken out of its VM would make it; a forbidden one must end the clone with 
 
 import ctypes
 import os
+import shutil
 import signal
 import struct
+import tempfile
 
+import disks
 import harness
 from harness import Server, is_alive, stat_of, wait_until
 
@@ -36,12 +39,18 @@ FORBIDDEN = {
     "execveat": (322, -100, 0, 0, 0, 0), "userfaultfd": (323, 0),
     "pidfd_send_signal": (424, 0, 9), "io_uring_setup": (425, 1, 0), "clone3": (435, 0, 0),
     "openat2": (437, -100, 0, 0), "pidfd_getfd": (438, 0, 0),
+    "io_uring_enter": (426, 77, 0, 0, 0, 0), "io_uring_register": (427, 77, 0, 0, 0),
+    "pwritev": (296, 77, 0, 0, 0), "fallocate": (285, 77, 0, 0, 0), "fdatasync": (75, 77),
+    "ftruncate": (77, 77, 0), "statx": (332, -100, 0, 0, 0, 0), "newfstatat": (262, -100, 0, 0, 0),
+    "fstat": (5, 1, 0), "process_vm_writev": (311, 1, 0, 0, 0, 0),
     # Allowed calls with arguments that are not.
     "mmap executable": (9, 0, 4096, 5, 0x22, -1, 0), "mprotect executable": (10, 0, 4096, 5),
     "ioctl of a terminal": (16, 0, 0x5412, 0), "sendto with an address": (44, 5, 0, 0, 0, 4096, 16),
     # No call at all, and the 32-bit table by its other number.
     "none": (10000,), "x32 getpid": (0x40000000 + 39,),
 }
+# What clones with disks may do on top.
+DISKS = ("io_uring_enter", "pwritev", "fallocate", "fdatasync", "memfd_create", "ftruncate")
 # Harmless in themselves, and needed: the clone goes on. getppid and a write of nothing.
 ALLOWED = {"getppid": (110,), "write": (1, 2, 0, 0), "brk": (12, 0), "close": (3, 77),
            "fcntl how it is open": (72, 2, 3)}
@@ -148,6 +157,66 @@ class Sandbox(harness.TestCase):
             self.assertEqual(server.stats()["clones"]["ended"]["host-error"], len(FORBIDDEN))
             server.wait_quiet()
 
+    def serve_disks(self, stub, *options):
+        folder = tempfile.mkdtemp(prefix="forkvm-sandbox-")
+        self.addCleanup(shutil.rmtree, folder)
+        image = disks.make_image(os.path.join(folder, "base.img"), 300)
+        os.mkdir(os.path.join(folder, "overlays"))
+        return Server(stub, "--disk", image, "--disk", "none", "--overlay",
+                      os.path.join(folder, "overlays"), *options)
+
+    def test_forbidden_calls_with_disks(self):
+        """What made its rings, overlays and bitmaps is behind it, above all io_uring_setup."""
+        with self.serve_disks("spin") as server, server.connect() as connection:
+            for name, call in FORBIDDEN.items():
+                if name in DISKS:
+                    continue
+                with self.subTest(call=name):
+                    self.assert_end(self.inject(connection, call), "host-error")
+            server.wait_quiet()
+
+    def test_allowed_calls_with_disks(self):
+        with self.serve_disks("blk", "--args", "disks=2") as server:
+            with disks.Session(server) as session:
+                for name in DISKS:
+                    with self.subTest(call=name):
+                        traced = self.trace(session.pid)
+                        self.assertTrue(traced.aim(*FORBIDDEN[name]))
+                        self.assertIsInstance(traced.step(), int)
+                        traced.restore()
+                        session.do("op=fill count=2")
+                self.assert_end(session.end(), "done")
+
+    def executable_bytes(self, pid):
+        with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
+            return sum(int(line.split("-")[1].split()[0], 16) - int(line.split("-")[0], 16)
+                       for line in maps if " r-xp " in line and "[" not in line)
+
+    def test_the_nursery_is_not_there(self):
+        """Nor is the page from which a clone with disks made its rings, once its guest runs."""
+        with self.serve_disks("blk", "--args", "disks=2") as server:
+            with disks.Session(server) as session:
+                self.assertEqual(
+                    self.executable_bytes(server.pid) - self.executable_bytes(session.pid), 8192)
+
+    def test_what_a_clone_with_disks_holds(self):
+        """It can write to its own overlay, and to nothing that others have, too."""
+        with self.serve_disks("blk", "--args", "disks=2 fill=1") as server:
+            with disks.Session(server) as session:
+                session.do("op=fill count=2")
+                writable, read_only = [], []
+                for fd in os.listdir(f"/proc/{session.pid}/fd"):
+                    link = os.readlink(f"/proc/{session.pid}/fd/{fd}")
+                    with open(f"/proc/{session.pid}/fdinfo/{fd}", encoding="ascii") as info:
+                        flags = int(info.read().split("flags:")[1].split()[0], 8)
+                    if os.path.isdir(f"/proc/{session.pid}/fd/{fd}"):
+                        self.fail(f"a folder is open: {link}")
+                    if link.startswith(("/dev/", "socket:", "anon_inode:")) or int(fd) == 2:
+                        continue
+                    (writable if flags & os.O_ACCMODE else read_only).append(link)
+                self.assertEqual(len(read_only), 2, read_only)  # image, the template's overlay
+                self.assertEqual(len(writable), 2, writable)  # its overlay, the bitmap of that
+
     def test_forbidden_calls_with_several_vcpus(self):
         with Server("smp", "--cpus", 2) as server, server.connect() as connection:
             for name in ("fork", "clone", "vfork", "socket", "openat", "execve", "kill", "tkill",
@@ -189,13 +258,7 @@ class Sandbox(harness.TestCase):
         with Server("spin") as server, server.connect() as connection:
             clone = connection.start(progress=True)
             pid = clone.wait_started()["pid"]
-            executable = {}
-            for who in (server.pid, pid):
-                with open(f"/proc/{who}/maps", encoding="utf-8") as maps:
-                    executable[who] = sum(
-                        int(line.split("-")[1].split()[0], 16) - int(line.split("-")[0], 16)
-                        for line in maps if " r-xp " in line and "[" not in line)
-            self.assertEqual(executable[server.pid] - executable[pid], 4096)
+            self.assertEqual(self.executable_bytes(server.pid) - self.executable_bytes(pid), 4096)
             connection.close()
             clone.close()
             server.wait_quiet()

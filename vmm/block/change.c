@@ -212,7 +212,11 @@ static void start_punch(struct disk *disk, struct disk_request *request)
 
 static void start(struct disk *disk, struct disk_request *request)
 {
-	if (request->op == DISK_WRITE)
+	int rc = disk->top && !overlay_is_made(disk->top) ? overlay_make(disk->top) : 0;
+
+	if (rc < 0)
+		disk_note_result(request, disk_note_error(disk, &disk->top->file, true, rc));
+	else if (request->op == DISK_WRITE)
 		start_write(disk, request);
 	else
 		start_punch(disk, request);

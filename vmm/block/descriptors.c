@@ -72,7 +72,10 @@ void disk_get_source(const struct disk *disk, struct export_source *ret)
 		.image_fd = disk->image.fd,
 		.overlay_count = disk->overlay_count,
 	};
-	for (unsigned int i = 0; i < disk->overlay_count; i++) {
+	/* One that is not made holds nothing; it is the top. */
+	if (disk->top && !overlay_is_made(disk->top))
+		ret->overlay_count--;
+	for (unsigned int i = 0; i < ret->overlay_count; i++) {
 		ret->overlays[i] = (struct export_layer){
 			.data_fd = disk->overlays[i].file.fd,
 			.map_fd = disk->overlays[i].map_fd,

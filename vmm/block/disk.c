@@ -148,9 +148,20 @@ static void clear(struct disk *disk)
 	*disk = (struct disk){.image = BLOCK_FILE_NONE, .ring = RING_NONE};
 }
 
+/* What a clone writes of it is on one page, which is all that is copied. */
+static struct disk *allocate(void)
+{
+	const size_t size = (size_t)round_up(sizeof(struct disk), PAGE_BYTES);
+	struct disk *disk = aligned_alloc(PAGE_BYTES, size);
+
+	if (disk)
+		memset(disk, 0, size);
+	return disk;
+}
+
 int disk_open(const struct disk_config *config, struct disk **ret, struct error *error)
 {
-	struct disk *disk = calloc(1, sizeof(*disk));
+	struct disk *disk = allocate();
 	int rc;
 
 	if (!disk) {
@@ -193,6 +204,12 @@ const struct disk_stats *disk_get_stats(const struct disk *disk)
 	return &disk->stats;
 }
 
+void disk_count_doorbells(struct disk *disk, uint64_t notifications, uint64_t interrupts)
+{
+	disk->stats.notifications = notifications;
+	disk->stats.interrupts = interrupts;
+}
+
 /* There are transfers that wait for a device. */
 static bool wants_ring(const struct disk *disk)
 {
@@ -205,14 +222,9 @@ static bool wants_ring(const struct disk *disk)
 
 int disk_start(struct disk *disk, struct error *error)
 {
-	void *arena = mmap(NULL, sizeof(*disk->arena), PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int rc;
 
 	assert(!disk->arena);
-	if (arena == MAP_FAILED)
-		return error_set_errno(error, errno, "disk: memory for requests");
-	disk->arena = arena;
 	disk->stats = (struct disk_stats){0};
 	memset(disk->trouble, 0, sizeof(disk->trouble));
 	memset(disk->told, 0, sizeof(disk->told));
@@ -221,7 +233,6 @@ int disk_start(struct disk *disk, struct error *error)
 	rc = ring_open(&disk->ring, disk->depth);
 	if (rc == 0 || ring_is_refused(rc))
 		return 0;
-	disk_stop(disk);
 	return error_set_errno(error, -rc, "disk: make an io_uring");
 }
 
@@ -260,16 +271,16 @@ int disk_freeze(struct disk *disk, struct error *error)
 	if (disk->arena && disk->durable)
 		rc = write_out(disk, error);
 	disk_stop(disk);
-	if (rc == 0 && disk->top)
-		rc = overlay_freeze(disk->top, disk->durable, error);
 	if (rc < 0 || !disk->top)
 		return rc;
 	if (empty && !disk->durable) {
 		overlay_done(disk->top);
 		disk->overlay_count--;
+	} else {
+		rc = overlay_freeze(disk->top, disk->durable, error);
 	}
 	disk->top = NULL;
-	return 0;
+	return rc;
 }
 
 int disk_clone(struct disk *disk, const struct disk_overlay *overlay, struct error *error)

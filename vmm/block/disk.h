@@ -60,7 +60,9 @@ enum disk_direct {
 
 /* One overlay's storage; all of it is owned by whoever the structure is given to. */
 struct disk_overlay {
-	int data_fd;	/* empty, open for reading and writing; -1: a memfd is made              */
+	/* Empty, open for reading and writing; -1: a memfd is made when the first change comes. */
+	int data_fd;
+	int memfd_number; /* the number that such a memfd gets; 0: any */
 	uint64_t limit; /* bytes it may hold, in whole blocks; 0: any number                     */
 	/*
 	 * An empty memfd for the bitmap, for an owner who wants to export the disk while it is in
@@ -138,6 +140,7 @@ struct disk_stats {
 	uint64_t depth_sum;			   /* over passes, for the mean                   */
 	uint64_t latency_us[DISK_LATENCY_BUCKETS]; /* from disk_submit to disk_reap */
 	uint64_t overlay_bytes;			   /* what the top overlay holds */
+	uint64_t notifications, interrupts;	   /* see disk_count_doorbells   */
 };
 
 struct disk;
@@ -213,6 +216,12 @@ int disk_clone(struct disk *disk, const struct disk_overlay *overlay, struct err
 int disk_insert(struct disk *disk, const struct disk_config *config, struct error *error);
 
 const struct disk_stats *disk_get_stats(const struct disk *disk);
+
+/*
+ * How often the guest has rung for requests, and was interrupted for their ends, since disk_start:
+ * told by its device, so that one structure has all that batches are judged by.
+ */
+void disk_count_doorbells(struct disk *disk, uint64_t notifications, uint64_t interrupts);
 
 /*
  * The descriptors of a disk: write up to max of them, the disk's own, to fds and return how many

@@ -4,6 +4,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "vmm/block/internal.h"
 
@@ -55,21 +56,40 @@ static bool is_valid(const struct disk *disk, const struct disk_request *request
 	return bytes == request->length;
 }
 
+/*
+ * What only a disk in use needs: many a clone never uses it, and is made sooner without. A ring
+ * that cannot be mapped is done without.
+ */
+static int make_arena(struct disk *disk)
+{
+	void *arena = mmap(NULL, sizeof(*disk->arena), PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (arena == MAP_FAILED)
+		return -errno;
+	disk->arena = arena;
+	if (disk->ring.fd >= 0)
+		(void)ring_map(&disk->ring);
+	return 0;
+}
+
 void disk_submit(struct disk *disk, struct disk_request *request)
 {
+	int rc = disk->arena ? 0 : make_arena(disk);
+
 	if (disk->pass++ == 0)
 		disk->pass_ns = now_ns();
 	disk->in_flight++;
 	disk->stats.requests[request->op]++;
 	request->start_ns = disk->pass_ns;
 	request->pending = 1;
-	request->result = is_valid(disk, request) ? 0 : -EINVAL;
+	request->result = rc == 0 && !is_valid(disk, request) ? -EINVAL : rc;
 	if (request->result == 0 && request->op != DISK_FLUSH)
 		disk->stats.bytes[request->op] += request->length;
-	if (request->op == DISK_FLUSH)
-		disk_flush(disk, request);
-	else if (request->result < 0 || request->length == 0)
+	if (request->result < 0 || (request->op != DISK_FLUSH && request->length == 0))
 		disk_put_request(disk, request);
+	else if (request->op == DISK_FLUSH)
+		disk_flush(disk, request);
 	else if (request->op == DISK_READ)
 		disk_read(disk, request);
 	else
@@ -91,7 +111,7 @@ static void end_pass(struct disk *disk)
 
 static bool has_unsubmitted(const struct disk *disk)
 {
-	return disk->ring.fd >= 0 && ring_unsubmitted(&disk->ring) > 0;
+	return disk->ring.rings && ring_unsubmitted(&disk->ring) > 0;
 }
 
 void disk_kick(struct disk *disk)
@@ -138,7 +158,7 @@ struct disk_request *disk_reap(struct disk *disk)
 {
 	struct disk_request *request;
 
-	if (!disk->done.first && disk->ring.fd >= 0)
+	if (!disk->done.first && disk->ring.rings)
 		find_done(disk);
 	request = request_list_take(&disk->done);
 	if (!request) {

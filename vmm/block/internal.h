@@ -45,7 +45,7 @@ struct piece {
 	struct piece *next; /* in the list of free ones */
 };
 
-/* One mapping, touched only where it is used, from disk_start to disk_stop. */
+/* One mapping, touched only where it is used, from the first request to disk_stop. */
 struct arena {
 	uint8_t scratch[DISK_BLOCK]; /* for a block that is read, changed and written */
 	uint8_t pages[DISK_FLUSH_PAGES][PAGE_BYTES];

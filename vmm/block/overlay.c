@@ -39,7 +39,7 @@ static uint64_t count_bits(uint64_t word)
 /* Is it worth a look: a page of a memfd comes into being when it is read. */
 static bool is_touched(const struct overlay *overlay, uint64_t block)
 {
-	return test_bit(overlay->touched, block / OVERLAY_PAGE_BLOCKS);
+	return overlay->touched && test_bit(overlay->touched, block / OVERLAY_PAGE_BLOCKS);
 }
 
 static void touch(struct overlay *overlay, uint64_t block)

@@ -53,17 +53,18 @@ struct overlay_header {
 };
 
 struct overlay {
-	struct block_file file;
-	int map_fd;	   /* owned; the bitmaps' own memfd; -1: there is none */
-	uint64_t *held;	   /* bitmap */
-	uint64_t *holes;   /* the second one; NULL when frozen */
-	uint64_t *touched; /* owned; one bit for each page of held: it is worth a look */
-	uint64_t *dirty;   /* owned; likewise: a flush has to write it; NULL unless durable */
-	uint64_t size;	   /* of the disk, bytes */
-	uint64_t data;	   /* blocks that hold data */
-	uint64_t claimed;  /* blocks that writes under way may add */
-	uint64_t limit;	   /* blocks; UINT64_MAX: none */
-	bool punched;	   /* there are bits in holes */
+	struct block_file file; /* of one that is not made yet: none, in memory */
+	int number;		/* that the memfd is to have when it is made; 0: any */
+	int map_fd;		/* owned; the bitmaps' own memfd; -1: there is none */
+	uint64_t *held;		/* bitmap */
+	uint64_t *holes;	/* the second one; NULL when frozen */
+	uint64_t *touched;	/* owned; one bit for each page of held: it is worth a look */
+	uint64_t *dirty;	/* owned; likewise: a flush has to write it; NULL unless durable */
+	uint64_t size;		/* of the disk, bytes */
+	uint64_t data;		/* blocks that hold data */
+	uint64_t claimed;	/* blocks that writes under way may add */
+	uint64_t limit;		/* blocks; UINT64_MAX: none */
+	bool punched;		/* there are bits in holes */
 };
 
 /* How an overlay is made. */
@@ -76,9 +77,20 @@ struct overlay_config {
 	uint64_t above;			/* OVERLAY_ABOVE_* */
 };
 
-/* Errors as of disk_open. On failure *overlay is as after overlay_done. */
+/*
+ * Errors as of disk_open. On failure *overlay is as after overlay_done. One in memory holds
+ * nothing, costs nothing, and is not made before overlay_make: many a clone never writes.
+ */
 int overlay_init(struct overlay *overlay, const struct overlay_config *config, struct error *error);
 void overlay_done(struct overlay *overlay);
+
+static inline bool overlay_is_made(const struct overlay *overlay)
+{
+	return overlay->file.fd >= 0;
+}
+
+/* Make it: before the first change. -errno; then it is as before. */
+int overlay_make(struct overlay *overlay);
 
 /*
  * The blocks of [first, end) at its beginning that are alike: all held, or all not. Returns how

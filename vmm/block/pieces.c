@@ -213,7 +213,7 @@ static bool queue(struct disk *disk, const struct piece *what)
 	struct io_uring_sqe *sqe;
 	struct piece *piece;
 
-	if (disk->ring.fd < 0 || what->file->in_memory)
+	if (!disk->ring.rings || what->file->in_memory)
 		return false;
 	make_room(disk);
 	piece = take_piece(disk);

@@ -112,30 +112,43 @@ static int restrict_and_enable(const struct ring *ring)
 
 int ring_open(struct ring *ring, uint32_t entries)
 {
-	struct io_uring_params params;
 	int rc;
 
 	*ring = RING_NONE;
-	rc = set_up(entries, &params);
+	rc = set_up(entries, &ring->params);
 	if (rc < 0)
 		return rc;
 	ring->fd = rc;
-	rc = map_rings(ring, &params);
-	if (rc == 0)
-		rc = restrict_and_enable(ring);
+	rc = restrict_and_enable(ring);
 	if (rc < 0)
 		ring_close(ring);
-	else
-		find_parts(ring, &params);
 	return rc;
 }
 
-void ring_close(struct ring *ring)
+static void unmap_rings(struct ring *ring)
 {
 	if (ring->rings)
 		munmap(ring->rings, ring->rings_size);
 	if (ring->sqes)
 		munmap(ring->sqes, ring->sqes_size);
+	ring->rings = NULL;
+	ring->sqes = NULL;
+}
+
+int ring_map(struct ring *ring)
+{
+	int rc = map_rings(ring, &ring->params);
+
+	if (rc < 0)
+		unmap_rings(ring);
+	else
+		find_parts(ring, &ring->params);
+	return rc;
+}
+
+void ring_close(struct ring *ring)
+{
+	unmap_rings(ring);
 	fd_close(&ring->fd);
 	*ring = RING_NONE;
 }

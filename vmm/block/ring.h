@@ -15,7 +15,8 @@
 
 struct ring {
 	int fd; /* owned; -1: there is none. Never kept over a fork */
-	void *rings;
+	struct io_uring_params params;
+	void *rings; /* NULL: ring_map was not called yet */
 	size_t rings_size;
 	struct io_uring_sqe *sqes;
 	size_t sqes_size;
@@ -34,6 +35,12 @@ struct ring {
  * is for the caller to have no more than that in flight. -errno; see ring_is_refused.
  */
 int ring_open(struct ring *ring, uint32_t entries);
+
+/*
+ * Map an open ring. Apart from ring_open because it takes as long as that, and may be done when the
+ * ring is first used. Before it, only ring_close may be called. -errno; then it is as before.
+ */
+int ring_map(struct ring *ring);
 void ring_close(struct ring *ring);
 
 /* Such an error says that the host has no io_uring for us, not that something is wrong. */

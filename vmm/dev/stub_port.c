@@ -121,7 +121,11 @@ static void serve(struct stub_port *port, const struct forkvm_identity *identity
 		memcpy(guest_ram_at(port->ram, port->request, length), request, length);
 	box->is_clone = 1;
 	box->identity = *identity;
-	announce_request(port, length);
+	if (request)
+		announce_request(port, length);
+	else
+		port->phase =
+			STUB_SPARE; /* request_len and request_seq are 0, as in the template */
 }
 
 /* A clone that comes here was frozen earlier: it goes straight on. */
@@ -149,6 +153,9 @@ static int park(struct stub_port *port)
 		port->phase = STUB_DONE;
 		return PORT_STOP;
 	}
+	/* A spare may have waited for long. */
+	if (port->phase == STUB_SPARE)
+		mailbox(port)->identity.wall_clock_ns = clock_ns(CLOCK_REALTIME);
 	announce_request(port, min_u64(length, port->request_capacity));
 	return PORT_CONTINUE;
 }
@@ -174,6 +181,8 @@ static int done(struct stub_port *port, uint32_t status)
 }
 
 /* The doorbells, and in which phases each may ring. */
+#define ANY_TIME (1u << STUB_SETUP | 1u << STUB_SPARE | 1u << STUB_SERVING | 1u << STUB_ANSWERED)
+
 static const struct {
 	const char *name;
 	unsigned int phases; /* bits of enum stub_phase */
@@ -181,17 +190,22 @@ static const struct {
 	{"BOOTED", 1u << STUB_BOOTING},
 	{"TEMPLATE", 1u << STUB_SETUP},
 	{"READY", 1u << STUB_SERVING},
-	{"PARK", 1u << STUB_ANSWERED},
-	{"DONE", 1u << STUB_SETUP | 1u << STUB_SERVING | 1u << STUB_ANSWERED},
-	{"CONSOLE", 1u << STUB_SETUP | 1u << STUB_SERVING | 1u << STUB_ANSWERED},
-	{"CLOCK", 1u << STUB_SETUP | 1u << STUB_SERVING | 1u << STUB_ANSWERED},
+	{"PARK", 1u << STUB_SPARE | 1u << STUB_ANSWERED},
+	{"DONE", ANY_TIME},
+	{"CONSOLE", ANY_TIME},
+	{"CLOCK", ANY_TIME},
 };
 
 static const char *phase_name(enum stub_phase phase)
 {
 	static const char *const names[] = {
-		"before BOOTED",  "before TEMPLATE", "at its template point",
-		"with a request", "after READY",     "after DONE",
+		"before BOOTED",
+		"before TEMPLATE",
+		"at its template point",
+		"before the first request (request_seq 0 wants PARK)",
+		"with a request",
+		"after READY",
+		"after DONE",
 	};
 
 	return names[phase];

@@ -20,6 +20,7 @@ enum stub_phase {
 	STUB_BOOTING,  /* before BOOTED                              */
 	STUB_SETUP,    /* BOOTED rung, TEMPLATE not yet              */
 	STUB_TEMPLATE, /* stands at its template point               */
+	STUB_SPARE,    /* a clone without a request: PARK brings one */
 	STUB_SERVING,  /* has a request                              */
 	STUB_ANSWERED, /* READY rung, PARK not yet                   */
 	STUB_DONE,     /* DONE rung, or parked without a next request */
@@ -55,10 +56,12 @@ void stub_port_init(struct stub_port *port, const struct guest_ram *ram);
 int stub_port_access(void *device, const struct port_access *access, struct error *error);
 
 /*
- * Start serving, in a clone: write identity and the first request into the mailbox. A guest that
- * was frozen elsewhere than at TEMPLATE gets them when it rings there, if ever; request must stay
- * where it is until then. -EMSGSIZE when the request is longer than the guest's area (a guest that
- * has not rung BOOTED has none), -EPROTO when this was done before or the guest has ended.
+ * Start serving, in a clone: write identity and the first request into the mailbox. Without a
+ * request (NULL; an empty one is not NULL) the clone is a spare, whose first PARK brings it. A
+ * guest that was frozen elsewhere than at TEMPLATE gets them when it rings there, if ever; request
+ * must stay where it is until then. -EMSGSIZE when the request is longer than the guest's area (a
+ * guest that has not rung BOOTED has none), -EPROTO when this was done before or the guest has
+ * ended.
  */
 int stub_port_deliver(struct stub_port *port, const struct forkvm_identity *identity,
 		      const void *request, size_t request_len, struct error *error);

@@ -50,7 +50,7 @@ unsigned int poller_add(struct poller *poller, int fd, short events, poller_hand
 	return entry;
 }
 
-static void wake(const struct poller *poller)
+void poller_wake(const struct poller *poller)
 {
 	const uint64_t one = 1;
 
@@ -62,13 +62,13 @@ void poller_set(struct poller *poller, unsigned int entry, short events)
 	if (poller->fds[entry].events == events)
 		return;
 	poller->fds[entry].events = events;
-	wake(poller);
+	poller_wake(poller);
 }
 
 void poller_stop(struct poller *poller)
 {
 	poller->stopped = true;
-	wake(poller);
+	poller_wake(poller);
 }
 
 void poller_run(struct poller *poller, pthread_mutex_t *lock)

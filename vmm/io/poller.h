@@ -42,6 +42,9 @@ unsigned int poller_add(struct poller *poller, int fd, short events, poller_hand
 /* Wait for other events from now on (0: for none). With the lock held, from any thread. */
 void poller_set(struct poller *poller, unsigned int entry, short events);
 
+/* Entries were added: wait for them, too. From any thread. */
+void poller_wake(const struct poller *poller);
+
 /* Have poller_run return. With the lock held, from any thread. */
 void poller_stop(struct poller *poller);
 

@@ -28,15 +28,15 @@ struct vcpu {
 	struct machine *machine;
 	struct kvm_vcpu kvm;
 	struct thread thread;
-	bool halted;  /* HLT without anything that could wake it; stays so in clones */
-	bool retried; /* the instruction at retry_rip was given all of RAM once */
+	bool halted;	   /* HLT without anything that could wake it; stays so in clones */
+	bool retried;	   /* the instruction at retry_rip was given all of RAM once */
+	uint32_t refusals; /* EAGAIN of KVM_RUN, one after another */
 	uint64_t retry_rip;
 };
 
 /* A disk and its device. */
 struct machine_disk {
 	struct disk *disk; /* owned */
-	bool has_own;	   /* in a clone: its own overlay or image is in place */
 	struct virtio_blk blk;
 };
 
@@ -81,6 +81,7 @@ struct machine {
 	unsigned int hole_touches;
 	bool learns;		 /* its writes are to be logged */
 	struct extents learning; /* memslots whose writes are logged, by number; list is owned */
+	unsigned int own_disks;	 /* bit: a clone's own overlay or image is in place */
 	struct machine_stages *stages; /* the owner's; NULL in the template */
 	struct vcpu vcpus[];	       /* frozen.vcpu_count of them */
 };

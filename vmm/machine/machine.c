@@ -117,15 +117,17 @@ static struct machine *allocate(const struct kvm_host *host, const struct machin
 int machine_new(const struct kvm_host *host, const struct machine_config *config,
 		struct machine **ret, struct error *error)
 {
-	struct machine *machine = NULL;
 	int rc = check_config(host, config, error);
+	struct machine *machine = rc == 0 ? allocate(host, config) : NULL;
 
-	if (rc == 0) {
-		machine = allocate(host, config);
-		if (!machine || !machine->frozen.vcpus || init_sync(machine) < 0)
-			rc = error_set(error, ENOMEM, "no memory for %u vCPUs", config->vcpus);
+	if (!machine) {
+		disks_refuse(config);
+		return rc < 0 ? rc : error_set(error, ENOMEM, "no memory for a machine");
 	}
-	if (rc == 0)
+	rc = init_sync(machine);
+	if (rc < 0 || !machine->frozen.vcpus)
+		rc = error_set(error, ENOMEM, "no memory for %u vCPUs", config->vcpus);
+	else
 		rc = guest_ram_init_near(machine->ram, config->ram_size, config->mem_path,
 					 config->ram_near, error);
 	if (rc == 0)

@@ -206,7 +206,8 @@ void machine_get_info(const struct machine *machine, struct machine_info *ret);
 
 /*
  * In the child: make a new VM around the inherited RAM, restore the state, deliver identity and the
- * first request (at most the capacity the guest gave: -EMSGSIZE). Secondary vCPUs' threads are
+ * first request (at most the capacity the guest gave: -EMSGSIZE). NULL: there is none yet, the
+ * first call of the sink's park brings it; an empty one is not NULL. Secondary vCPUs' threads are
  * created here and wait. *stages is filled as the clone goes, by machine_run too, and must live on.
  * No file is opened by name.
  */
@@ -238,6 +239,12 @@ unsigned int machine_extra_threads(const struct machine *machine);
  */
 void machine_run(struct machine *machine, const struct machine_sink *sink,
 		 struct machine_end *ret_end);
+
+/*
+ * From within a call of the sink's park: what sink->serial says is another end than before; connect
+ * the serial port with it. Nothing for a guest without one.
+ */
+void machine_connect_serial(struct machine *machine);
 
 /* "done", "shutdown", "guest-error", "out-of-memory", "host-error". */
 const char *machine_end_name(enum machine_end_reason reason);

@@ -111,7 +111,9 @@ int disks_bind(struct machine *machine, struct error *error)
 		struct machine_disk *disk = &machine->disks[i];
 		int rc, fd;
 
-		disk->blk.waits = !with_thread;
+		/* In a clone that is so already: its page need not be copied. */
+		if (disk->blk.waits == with_thread)
+			disk->blk.waits = !with_thread;
 		if (disk_size(disk->disk) == 0)
 			continue;
 		rc = disk_start(disk->disk, error);
@@ -148,21 +150,21 @@ static struct machine_disk *give_to(struct machine *machine, unsigned int index,
 		error_set(error, EINVAL, "only a frozen machine's disks can be given something");
 	else if (index >= machine->disk_count)
 		error_set(error, EINVAL, "disk %u: the machine has %u", index, machine->disk_count);
-	else if (machine->disks[index].has_own)
+	else if (machine->own_disks >> index & 1)
 		error_set(error, EINVAL, "disk %u was given something already", index);
 	else
 		return &machine->disks[index];
 	return NULL;
 }
 
-static int give_overlay(struct machine_disk *disk, unsigned int index,
+static int give_overlay(struct machine *machine, unsigned int index,
 			const struct disk_overlay *overlay, struct error *error)
 {
-	int rc = disk_clone(disk->disk, overlay, error);
+	int rc = disk_clone(machine->disks[index].disk, overlay, error);
 
 	if (rc < 0)
 		error_prefix(error, "disk %u", index);
-	disk->has_own = true;
+	machine->own_disks |= 1u << index;
 	return rc;
 }
 
@@ -182,7 +184,7 @@ int machine_clone_disk(struct machine *machine, unsigned int index,
 		close_overlay(overlay);
 		return rc;
 	}
-	return give_overlay(disk, index, overlay, error);
+	return give_overlay(machine, index, overlay, error);
 }
 
 int machine_insert_disk(struct machine *machine, unsigned int index,
@@ -203,7 +205,7 @@ int machine_insert_disk(struct machine *machine, unsigned int index,
 		error_prefix(error, "disk %u", index);
 	else
 		virtio_blk_insert(&disk->blk, complete.depth);
-	disk->has_own = true;
+	machine->own_disks |= 1u << index;
 	return rc;
 }
 
@@ -213,11 +215,11 @@ int disks_thaw(struct machine *machine, struct error *error)
 	int rc = 0;
 
 	for (unsigned int i = 0; rc == 0 && i < machine->disk_count; i++) {
-		struct machine_disk *disk = &machine->disks[i];
+		const struct machine_disk *disk = &machine->disks[i];
 
-		if (!disk->has_own && disk_size(disk->disk) > 0 &&
+		if (!(machine->own_disks >> i & 1) && disk_size(disk->disk) > 0 &&
 		    disk_get_mode(disk->disk) == DISK_OVERLAY)
-			rc = give_overlay(disk, i, &in_memory, error);
+			rc = give_overlay(machine, i, &in_memory, error);
 	}
 	return rc;
 }

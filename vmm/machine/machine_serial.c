@@ -6,6 +6,7 @@
  * before each write poll(2) is asked whether it would block. What it does not take
  * stays in the port's FIFO, and the guest waits.
  */
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <unistd.h>
@@ -131,6 +132,18 @@ void serial_port_init(struct devices *devices, struct portbus *ports)
 	serial_init(&devices->serial, &end);
 	devices->serial.irq = lines_take(&devices->lines, GSI_COM1);
 	portbus_add(ports, PORT_COM1, SERIAL_PORTS, serial_access, &devices->serial);
+}
+
+void machine_connect_serial(struct machine *machine)
+{
+	struct devices *devices = &machine->devices;
+
+	if (!devices->pc)
+		return;
+	assert(!devices->serial_in && !devices->serial_out);
+	serial_port_bind(devices);
+	/* Their thread waits for what there was before. */
+	poller_wake(&devices->poller);
 }
 
 void serial_port_bind(struct devices *devices)

@@ -131,10 +131,13 @@ static void reap(struct virtio_blk *blk)
 
 static void flush(struct virtio_blk *blk)
 {
+	const struct virtio_stats *stats = &blk->device.stats;
+
 	for (uint32_t i = 0; i < blk->device.queue_count; i++)
 		if (blk->dirty & 1u << i)
 			virtio_device_flush(&blk->device, i);
 	blk->dirty = 0;
+	disk_count_doorbells(blk->disk, stats->notifications, stats->interrupts);
 }
 
 /*
@@ -217,9 +220,10 @@ static int fork_child(struct virtio_device *device, struct error *error)
 	struct virtio_blk *blk = (struct virtio_blk *)device;
 
 	(void)error;
-	if (blk->inserted)
+	if (blk->inserted) {
 		virtio_device_config_changed(device);
-	blk->inserted = false;
+		blk->inserted = false;
+	}
 	return 0;
 }
 
@@ -229,7 +233,7 @@ static int fork_child(struct virtio_device *device, struct error *error)
 static struct virtio_blk_geometry geometry(uint64_t sectors)
 {
 	return (struct virtio_blk_geometry){
-		.cylinders = (uint16_t)min_u64(sectors / (16 * 63), UINT16_MAX),
+		.cylinders = (uint16_t)min_u64(sectors / (16ull * 63), UINT16_MAX),
 		.heads = 16,
 		.sectors = 63,
 	};

@@ -76,7 +76,8 @@ struct virtio_ops {
 	void (*fork_parent)(struct virtio_device *device);
 };
 
-/* Since this process began to run the guest: a clone counts from 0. */
+/* Since this process began to run the guest: the freeze sets them back, so a clone counts from 0.
+ */
 struct virtio_stats {
 	uint64_t requests;	/* chains put back                                */
 	uint64_t bytes;		/* of payload, as the device defines it           */

@@ -356,15 +356,14 @@ int virtio_mmio_fork_before(struct virtio_mmio *mmio, struct error *error)
 
 	for (uint32_t i = 0; i < device->queue_count; i++)
 		virtio_mmio_notify(mmio, i);
-	if (!device->ops->fork_before)
-		return 0;
-	rc = device->ops->fork_before(device, &why);
-	if (rc == -EPROTO) {
+	rc = device->ops->fork_before ? device->ops->fork_before(device, &why) : 0;
+	if (rc == -EPROTO)
 		fail(mmio, &why);
-		return 0;
-	}
-	if (rc < 0)
+	else if (rc < 0)
 		return error_set(error, -rc, "%s: %s", device->ops->name, why.text);
+	/* Here rather than in each clone, which would have to copy the page. */
+	device->stats = (struct virtio_stats){0};
+	mmio->complaints = 0;
 	return 0;
 }
 
@@ -373,8 +372,6 @@ int virtio_mmio_fork_child(struct virtio_mmio *mmio, struct error *error)
 	struct virtio_device *device = mmio->device;
 	int rc = 0;
 
-	device->stats = (struct virtio_stats){0};
-	mmio->complaints = 0;
 	if (device->ops->fork_child)
 		rc = device->ops->fork_child(device, error);
 	if (rc < 0)

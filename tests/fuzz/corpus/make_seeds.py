@@ -190,6 +190,10 @@ def doorbell_seeds():
                            + b"\x00\x00\x01" * 2 + b"\x00\x10" + ring(BOOTED),
         "no-areas": b"\x01" + b"\xff" * 12 + b"\0" * 8 + ring(BOOTED) + ring(TEMPLATE, 0)
                     + deliver(0) + ring(READY, 0) + b"\x00" + ring(DONE, 0),
+        "spare": template + deliver(0xffff) + ring(READY, 0) + ring(CONSOLE, 0) + b"\x00"
+                 + ring(PARK, 0) + b"\x05\x00" + ring(READY, 1) + b"\x00" + ring(PARK, 0) + b"\0\0",
+        "spare-park-fails": template + deliver(0xffff) + ring(PARK, 0) + b"\x01\x00",
+        "spare-frozen-early": booted + deliver(0xffff) + ring(TEMPLATE, 0) + ring(PARK, 0) + b"\0\0",
         "sizes": ring(BOOTED, 0, 1) + ring(BOOTED, 0, 2) + ring(BOOTED, 0, 4)
                  + ring(BOOTED, 0, 8 | 0x20) + ring(1, 0) + ring(24, 0),
         "rewrite-mailbox": template + b"\x00\x00\x00\x00\x38" + b"\xff" * 56 + deliver(3)
@@ -332,6 +336,7 @@ def request_seeds():
         "clone": b'{"op":"clone","tag":7,"answer":true,"request":"text","timeout_ms":1000}\n',
         "clone-b64": b'{"op":"clone","answer":true,"console":true,"session":true,'
                      b'"detach":false,"progress":true,"request_b64":"AAEC/w=="}\n',
+        "spare": b'{"op":"clone","spare":"only"}\n{"op":"clone","spare":"none"}\n',
         "clone-both": b'{"op":"clone","request":"a","request_b64":"YQ=="}\n',
         "clone-unknown": b'{"op":"clone","timeout":1}\n',
         "list": b'{"op":"list","after":500}\n',
@@ -417,14 +422,9 @@ def overlay_seeds():
 
 
 def main():
-<<<<<<< HEAD
-    seeds = {"bzimage": bzimage_seeds(), "doorbells": doorbell_seeds(), "elf": elf_seeds(),
-             "overlay": overlay_seeds(), "request": request_seeds(), "serial": serial_seeds(),
-=======
     seeds = {"blk": blk_seeds(), "bzimage": bzimage_seeds(), "doorbells": doorbell_seeds(),
-             "elf": elf_seeds(),
-             "request": request_seeds(), "serial": serial_seeds(),
->>>>>>> blk
+             "elf": elf_seeds(), "overlay": overlay_seeds(), "request": request_seeds(),
+             "serial": serial_seeds(),
              "virtqueue": virtqueue_seeds(), "vmlinux": vmlinux_seeds()}
     for target, inputs in seeds.items():
         folder = os.path.join(HERE, target)

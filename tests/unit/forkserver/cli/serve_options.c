@@ -130,3 +130,30 @@ Test(serve_options, times)
 	cr_assert_eq(TAKE("stub", "a"), 0);
 	cr_assert_eq(command.options.freeze_after_ns, 0);
 }
+
+Test(serve_options, spares)
+{
+	static const char *const bad[] = {
+		"",	  ":",	 "x",  "3:",	":3",
+		"3:2",	  "3:x", "-1", "1:2:3", "99999999999999999999999999",
+		"4:10001"};
+	const struct pool_limits *spares = &command.options.spares;
+
+	cr_assert_eq(TAKE("stub", "a"), 0);
+	cr_assert_eq(spares->high, 0, "none unless asked for");
+	cr_assert_eq(TAKE("stub", "a", "spares", "7"), 0, "%s", error.text);
+	cr_assert_eq(spares->low, 7);
+	cr_assert_eq(spares->high, 7);
+	cr_assert_eq(TAKE("stub", "a", "spares", "0:32", "spare-age", "5m", "spare-memory", "64",
+			  "spare-rate", "100"),
+		     0, "%s", error.text);
+	cr_assert_eq(spares->low, 0);
+	cr_assert_eq(spares->high, 32);
+	cr_assert_eq(spares->age_ns, 300 * NS_PER_SEC);
+	cr_assert_eq(spares->memory, 64 * MIB);
+	cr_assert_eq(spares->rate, 100);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		expect_refusal(TAKE("stub", "a", "spares", bad[i]), "--spares");
+	expect_refusal(TAKE("stub", "a", "spare-age", "5"), "(--spares)");
+	expect_refusal(TAKE("stub", "a", "spares", "0", "spare-rate", "5"), "(--spares)");
+}

@@ -79,6 +79,22 @@ Test(request, a_clone_with_everything)
 	cr_assert_eq(memcmp(request.body, "a\0\xc3\xa4", 4), 0);
 }
 
+Test(request, spares)
+{
+	accept("{\"op\":\"clone\"}");
+	cr_assert_eq(request.spare, REQUEST_SPARE_ANY);
+	accept("{\"op\":\"clone\",\"spare\":\"any\"}");
+	cr_assert_eq(request.spare, REQUEST_SPARE_ANY);
+	accept("{\"op\":\"clone\",\"spare\":\"never\"}");
+	cr_assert_eq(request.spare, REQUEST_SPARE_NEVER);
+	accept("{\"op\":\"clone\",\"spare\":\"only\"}");
+	cr_assert_eq(request.spare, REQUEST_SPARE_ONLY);
+	refuse("{\"op\":\"clone\",\"spare\":\"\"}", EINVAL);
+	refuse("{\"op\":\"clone\",\"spare\":\"only\\u0000\"}", EINVAL);
+	refuse("{\"op\":\"clone\",\"spare\":true}", EINVAL);
+	refuse("{\"op\":\"list\",\"spare\":\"any\"}", EINVAL);
+}
+
 Test(request, bodies_in_base64)
 {
 	accept("{\"op\":\"clone\",\"request_b64\":\"AAH/\"}");
@@ -143,17 +159,72 @@ Test(request, the_longest_tag)
 	refuse(line, EINVAL);
 }
 
+Test(request, disks)
+{
+	static const char *const bad[] = {
+		"1",
+		"{}",
+		"[1]",
+		"[{}]",
+		"[{\"slot\":4}]",
+		"[{\"slot\":-1}]",
+		"[{\"slot\":\"1\"}]",
+		"[{\"slot\":1.5}]",
+		"[{\"slot\":1,\"mode\":1}]",
+		"[{\"slot\":1,\"mode\":\"w\"}]",
+		"[{\"slot\":1,\"name\":\"x\"}]",
+		"[{\"slot\":1},{\"slot\":1}]",
+		"[{\"slot\":0},{\"slot\":1},{\"slot\":2},{\"slot\":3},{\"slot\":0}]",
+	};
+	char line[200];
+
+	accept("{\"op\":\"clone\",\"disks\":[]}");
+	cr_assert_eq(request.disk_count, 0);
+	accept("{\"op\":\"clone\",\"console\":true,\"disks\":[{\"slot\":2,\"mode\":\"rw\"},"
+	       "{\"slot\":0},{\"mode\":\"ro\",\"slot\":1},{\"slot\":3,\"mode\":\"overlay\"}]}");
+	cr_assert_eq(request.disk_count, 4);
+	cr_assert_eq(request.descriptors, 5);
+	cr_assert_eq(request.disks[0].slot, 2);
+	cr_assert_eq(request.disks[0].mode, REQUEST_DISK_WRITE);
+	cr_assert_eq(request.disks[1].slot, 0);
+	cr_assert_eq(request.disks[1].mode, REQUEST_DISK_OVERLAY);
+	cr_assert_eq(request.disks[2].mode, REQUEST_DISK_READ_ONLY);
+	cr_assert_eq(request.disks[3].slot, 3);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(line, sizeof(line), "{\"op\":\"clone\",\"disks\":%s}", bad[i]);
+		refuse(line, EINVAL);
+	}
+	refuse("{\"op\":\"list\",\"disks\":[]}", EINVAL);
+}
+
+Test(request, exports)
+{
+	accept("{\"op\":\"export\",\"id\":7}");
+	cr_assert_eq(request.id, 7);
+	cr_assert_eq(request.disk, 0);
+	accept("{\"op\":\"export\",\"id\":7,\"disk\":3,\"timeout_ms\":5}");
+	cr_assert_eq(request.disk, 3);
+	cr_assert_eq(request.timeout_ms, 5);
+	accept("{\"op\":\"release\",\"id\":7}");
+	refuse("{\"op\":\"export\"}", EINVAL);
+	refuse("{\"op\":\"release\"}", EINVAL);
+	refuse("{\"op\":\"export\",\"id\":7,\"disk\":4}", EINVAL);
+	refuse("{\"op\":\"release\",\"id\":7,\"disk\":1}", EINVAL);
+}
+
 /* Who asked, and which descriptors came with it, is known even where the request is refused. */
 Test(request, what_a_refusal_still_tells)
 {
 	refuse("{\"op\":\"clone\",\"tag\":5,\"answer\":true,\"bogus\":1}", EINVAL);
 	cr_assert_str_eq(request.tag, "5");
 	cr_assert_eq(request.descriptors, 1);
-	refuse("{\"op\":\"nonsense\",\"tag\":6,\"console\":true,\"answer\":true}", ENOSYS);
+	refuse("{\"op\":\"nonsense\",\"tag\":6,\"console\":true}", ENOSYS);
 	cr_assert_str_eq(request.tag, "6");
+	cr_assert_eq(request.descriptors, 1);
+	refuse("{\"tag\":\"\",\"answer\":true,\"console\":true}", EINVAL);
 	cr_assert_eq(request.descriptors, 2);
-	refuse("{\"tag\":\"\",\"disks\":[{},7]}", EINVAL);
-	cr_assert_eq(request.descriptors, 2);
+	refuse("{\"op\":\"clone\",\"answer\":true,\"disks\":[1,2,3,4,5,6,7]}", EINVAL);
+	cr_assert_eq(request.descriptors, 8);
 	refuse("[", EBADMSG);
 	cr_assert_str_empty(request.tag);
 	cr_assert_eq(request.descriptors, 0);

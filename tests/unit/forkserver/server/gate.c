@@ -16,6 +16,7 @@
 #include "forkserver/server/fork.h"
 #include "forkserver/server/sys.h"
 #include "tests/unit/helper.h"
+#include "vmm/base/call.h"
 
 static void set_up(void)
 {
@@ -85,6 +86,41 @@ Test(gate, a_child_does_not_have_it)
 
 	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "%#x", status);
 	cr_assert_eq(gate_call(SYS_getpid, 0, 0, 0, 0, 0, 0), getpid(), "the parent still has");
+}
+
+static int call_from_the_nursery(void *context)
+{
+	const bool *leave = context;
+
+	signal(SIGSEGV, SIG_DFL);
+	if (nursery_call(SYS_getpid, 0, 0, 0, 0, 0, 0) != getpid())
+		return 1;
+	if (nursery_call(SYS_close, -1, 0, 0, 0, 0, 0) != -EBADF)
+		return 2;
+	errno = 0;
+	if (base_call(SYS_close, (uintptr_t)-1, 0, 0, 0, 0) != -1 || errno != EBADF)
+		return 3;
+	if (base_call(SYS_getpid, 0, 0, 0, 0, 0) != getpid())
+		return 4;
+	if (!*leave)
+		return 0;
+	if (nursery_leave() != 0)
+		return 5;
+	nursery_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+	return 6;
+}
+
+Test(gate, a_child_has_the_nursery_until_it_leaves_it)
+{
+	bool leave = false;
+	int status;
+
+	cr_assert_eq(helper_in_child(call_from_the_nursery, &leave), 0);
+	leave = true;
+	status = helper_in_child(call_from_the_nursery, &leave);
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "%#x", status);
+	cr_assert_neq(nursery_address(), gate_address());
+	cr_assert_eq(nursery_call(SYS_getpid, 0, 0, 0, 0, 0, 0), getpid(), "the parent still has");
 }
 
 /* All that a process has to do before it forks. */

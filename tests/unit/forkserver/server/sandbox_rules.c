@@ -8,8 +8,9 @@
 #include <criterion/criterion.h>
 #include <sys/mman.h>
 
-static const struct sandbox_rules *const tables[] = {&sandbox_clone_rules, &sandbox_thread_rules,
-						     &sandbox_server_rules, &sandbox_idle_rules};
+static const struct sandbox_rules *const tables[] = {
+	&sandbox_clone_rules, &sandbox_thread_rules,  &sandbox_spare_rules, &sandbox_server_rules,
+	&sandbox_disk_rules,  &sandbox_nursery_rules, &sandbox_idle_rules};
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
@@ -45,11 +46,11 @@ Test(sandbox_rules, none_stands_twice_in_its_table)
 Test(sandbox_rules, nothing_makes_code)
 {
 	static const int calls[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
-	static const int never[] = {
-		SCMP_SYS(pkey_mprotect),     SCMP_SYS(remap_file_pages), SCMP_SYS(personality),
-		SCMP_SYS(process_vm_writev), SCMP_SYS(ptrace),		 SCMP_SYS(execve),
-		SCMP_SYS(execveat),	     SCMP_SYS(io_uring_setup),	 SCMP_SYS(shmat),
-		SCMP_SYS(modify_ldt),	     SCMP_SYS(memfd_create),	 SCMP_SYS(bpf)};
+	static const int never[] = {SCMP_SYS(pkey_mprotect), SCMP_SYS(remap_file_pages),
+				    SCMP_SYS(personality),   SCMP_SYS(process_vm_writev),
+				    SCMP_SYS(ptrace),	     SCMP_SYS(execve),
+				    SCMP_SYS(execveat),	     SCMP_SYS(shmat),
+				    SCMP_SYS(modify_ldt),    SCMP_SYS(bpf)};
 
 	for (size_t t = 0; t < TABLES; t++) {
 		const struct sandbox_rule *mremap = find(tables[t], SCMP_SYS(mremap));
@@ -71,6 +72,27 @@ Test(sandbox_rules, nothing_makes_code)
 	}
 }
 
+/* An unrestricted ring makes nearly every other rule void. */
+Test(sandbox_rules, rings_come_from_the_nursery_alone)
+{
+	static const int calls[] = {SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_register)};
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		for (size_t t = 0; t < TABLES; t++)
+			cr_assert_eq(find(tables[t], calls[i]) != NULL,
+				     tables[t] == &sandbox_nursery_rules, "call %d", calls[i]);
+	}
+	cr_assert_not_null(find(&sandbox_disk_rules, SCMP_SYS(io_uring_enter)));
+	cr_assert_null(find(&sandbox_clone_rules, SCMP_SYS(io_uring_enter)));
+}
+
+/* The disks' table is one with the clones', where nothing may stand twice. */
+Test(sandbox_rules, disks_only_add)
+{
+	for (size_t i = 0; i < sandbox_disk_rules.count; i++)
+		cr_assert_null(find(&sandbox_clone_rules, sandbox_disk_rules.rules[i].nr));
+}
+
 /* What only the server may do is in its own table and in no other. */
 Test(sandbox_rules, clones_make_no_processes_and_open_no_files)
 {
@@ -82,6 +104,7 @@ Test(sandbox_rules, clones_make_no_processes_and_open_no_files)
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		cr_assert_null(find(&sandbox_clone_rules, calls[i]), "call %d", calls[i]);
 		cr_assert_null(find(&sandbox_thread_rules, calls[i]), "call %d", calls[i]);
+		cr_assert_null(find(&sandbox_disk_rules, calls[i]), "call %d", calls[i]);
 		cr_assert_null(find(&sandbox_idle_rules, calls[i]), "call %d", calls[i]);
 	}
 	cr_assert_not_null(find(&sandbox_server_rules, SCMP_SYS(clone3)));

@@ -29,6 +29,8 @@ static struct overlay make(int data_fd, uint64_t size, uint64_t limit, bool dura
 	struct overlay overlay;
 
 	cr_assert_eq(init(&overlay, data_fd, size, limit, durable, &error), 0, "%s", error.text);
+	if (!overlay_is_made(&overlay))
+		cr_assert_eq(overlay_make(&overlay), 0);
 	return overlay;
 }
 
@@ -73,10 +75,11 @@ Test(overlay, runs_of_blocks)
 
 Test(overlay, the_last_block_of_a_full_page)
 {
-	struct overlay overlay = make(-1, OVERLAY_PAGE_BLOCKS * DISK_BLOCK, 0, false);
+	struct overlay overlay = make(-1, 2 * OVERLAY_PAGE_BLOCKS * DISK_BLOCK, 0, false);
 
 	mark(&overlay, 0, OVERLAY_PAGE_BLOCKS);
 	cr_assert_eq(run(&overlay, 0, OVERLAY_PAGE_BLOCKS, true), OVERLAY_PAGE_BLOCKS);
+	cr_assert_eq(run(&overlay, 0, 2 * OVERLAY_PAGE_BLOCKS, true), OVERLAY_PAGE_BLOCKS);
 	overlay_done(&overlay);
 }
 
@@ -117,6 +120,36 @@ Test(overlay, what_is_never_written_costs_nothing)
 	cr_assert_eq(run(&overlay, 0, size / DISK_BLOCK, false), 1ull << 30);
 	cr_assert_eq(fixture_allocated(overlay.file.fd), 4096);
 	overlay_done(&overlay);
+}
+
+static int make_without_descriptors(void *context)
+{
+	return overlay_make(context) == -EMFILE && !overlay_is_made(context) ? 0 : 1;
+}
+
+Test(overlay, in_memory_it_is_made_late)
+{
+	const struct disk_overlay storage = {.data_fd = -1, .memfd_number = 90};
+	const struct overlay_config config = {.storage = &storage, .size = MIB};
+	size_t before = helper_count_fds();
+	struct error error = {0};
+	struct overlay overlay;
+
+	cr_assert_eq(overlay_init(&overlay, &config, &error), 0, "%s", error.text);
+	cr_assert_not(overlay_is_made(&overlay));
+	cr_assert_eq(helper_count_fds(), before);
+	cr_assert_eq(run(&overlay, 0, 256, false), 256);
+	cr_assert_eq(overlay_missing(&overlay, 3, 17), 14);
+	cr_assert_not(overlay_holds(&overlay, 3));
+	cr_assert_not(overlay_is_hole(&overlay, 3));
+	cr_assert_eq(helper_without_descriptors(make_without_descriptors, &overlay), 0);
+	cr_assert_eq(overlay_make(&overlay), 0);
+	cr_assert_eq(overlay.file.fd, 90);
+	cr_assert_eq(helper_count_fds(), before + 1);
+	mark(&overlay, 3, 4);
+	cr_assert_eq(run(&overlay, 3, 256, true), 1);
+	overlay_done(&overlay);
+	cr_assert_eq(helper_count_fds(), before);
 }
 
 Test(overlay, where_the_bitmap_is)

@@ -25,6 +25,8 @@ static struct ring open_ring(uint32_t entries)
 
 	require(!ring_is_refused(rc), "io_uring is refused");
 	cr_assert_eq(rc, 0, "%s", strerror(-rc));
+	rc = ring_map(&ring);
+	cr_assert_eq(rc, 0, "%s", strerror(-rc));
 	return ring;
 }
 
@@ -63,6 +65,27 @@ Test(ring, submissions_and_completions)
 	close(fd);
 	ring_close(&ring);
 	ring_close(&ring);
+}
+
+static int map_without_memory(void *context)
+{
+	fixture_refuse(SYS_mmap, ENOMEM);
+	return ring_map(context) == -ENOMEM ? 0 : 1;
+}
+
+Test(ring, is_mapped_when_it_is_used)
+{
+	struct ring ring;
+	int rc = ring_open(&ring, 4);
+
+	require(!ring_is_refused(rc), "io_uring is refused");
+	cr_assert_eq(rc, 0);
+	cr_assert_null(ring.rings);
+	cr_assert_eq(helper_in_child(map_without_memory, &ring), 0);
+	cr_assert_eq(ring_map(&ring), 0);
+	cr_assert_not_null(ring.rings);
+	ring_close(&ring);
+	cr_assert_null(ring.rings);
 }
 
 static int result_of(struct ring *ring, uint8_t opcode, uint8_t flags)

@@ -279,6 +279,7 @@ Test(stub_port, only_the_order_of_the_abi)
 		[STUB_BOOTING] = {true, false, false, false, false, false},
 		[STUB_SETUP] = {false, true, false, false, true, true},
 		[STUB_TEMPLATE] = {false, false, false, false, false, false},
+		[STUB_SPARE] = {false, false, false, true, true, true},
 		[STUB_SERVING] = {false, false, true, false, true, true},
 		[STUB_ANSWERED] = {false, false, false, true, true, true},
 		[STUB_DONE] = {false, false, false, false, false, false},
@@ -458,8 +459,7 @@ Test(stub_port, the_largest_areas_are_fine)
 	boot_to_template();
 }
 
-/* A guest without any area: every length but 0 is refused, and nothing is reached by its address.
- */
+/* A guest without any area: every length but 0 is refused, and its address reaches nothing. */
 Test(stub_port, no_areas_at_all)
 {
 	mailbox()->request_gpa = mailbox()->response_gpa = mailbox()->console_gpa = UINT64_MAX;

@@ -129,9 +129,11 @@ void life_run_here(struct machine *machine, uint64_t id, struct clone *clone)
 	const struct machine_sink sink = {
 		.ctx = clone, .answer = on_answer, .park = on_park, .console = on_console};
 	struct forkvm_identity identity = life_identity(id);
+	const void *request = clone->request ? clone->request : "";
 
-	clone->thaw = machine_thaw(machine, &identity, clone->request, clone->request_len,
-				   &clone->stages, &clone->error);
+	clone->thaw =
+		machine_thaw(machine, &identity, clone->spare ? NULL : request,
+			     clone->spare ? 0 : clone->request_len, &clone->stages, &clone->error);
 	if (clone->thaw == 0)
 		machine_run(machine, &sink, &clone->end);
 }

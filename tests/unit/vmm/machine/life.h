@@ -30,6 +30,7 @@ struct clone {
 	unsigned int requests; /* that it gives on PARK, each of the same bytes */
 	const void *request;
 	size_t request_len;
+	bool spare; /* its first request is the first of those, too */
 };
 
 /* A machine with an image loaded: a stub by its path, or a guest of guests.S. */

@@ -338,7 +338,7 @@ static int without_memory(void *context)
 		return 100;
 	offer_one(16, 0);
 	bench_notify(&bench, 0);
-	return strncmp(bench.complaint, "virtio-blk: queue 0: memory for 256 requests: ", 46) != 0;
+	return strncmp(bench.complaint, "virtio-blk: queue 0: memory for 128 requests: ", 46) != 0;
 }
 
 Test(blk_errors, no_memory_for_requests)

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* What the reports say of spares. */
+#include <stdio.h>
+
+#include "bench/storm/storm.h"
+
+#define US 1000 /* nanoseconds */
+
+static const char *const stage_names[] = {"send", "wake", "run", "answer"};
+
+_Static_assert(sizeof(stage_names) / sizeof(stage_names[0]) == STORM_CLAIM_STAGES,
+	       "one name a stage");
+
+static void print_row(const char *name, struct samples *samples)
+{
+	struct summary summary = samples_summarise(samples, US);
+
+	if (samples->count)
+		printf("  %-12s %9.1f %9.1f %9.1f %9.1f %9.1f   %zu\n", name, summary.p50,
+		       summary.p90, summary.p99, summary.p999, summary.max, samples->count);
+}
+
+void storm_claims_table(struct storm_result *result)
+{
+	struct storm_claims *claims = &result->claims;
+	double cold = samples_summarise(&result->latency, US).p50;
+	struct summary claimed = samples_summarise(&claims->claimed, US);
+
+	printf("\n%-14s %9s %9s %9s %9s %9s   clones\n", "spares", "p50", "p90", "p99", "p99.9",
+	       "max");
+	print_row("claimed", &claims->claimed);
+	print_row("missed", &claims->missed);
+	if (claims->missed.count)
+		print_row("both", &claims->all);
+	print_row("made", &result->latency);
+	if (cold > 0 && claimed.p50 > 0)
+		printf("  claimed is %.3f times made (p50); its p99 is %.1f times its p50\n",
+		       claimed.p50 / cold, claimed.p99 / claimed.p50);
+	if (claims->waits)
+		printf("  %zu times there was none, and the request waited\n", claims->waits);
+	printf("\n%-14s %9s %9s %9s\n", "claims", "p50", "p90", "p99");
+	for (size_t stage = 0; stage < STORM_CLAIM_STAGES; stage++) {
+		struct summary summary = samples_summarise(&claims->stages[stage], US);
+
+		printf("  %-12s %9.1f %9.1f %9.1f\n", stage_names[stage], summary.p50, summary.p90,
+		       summary.p99);
+	}
+}
+
+static void put(json_t *object, const char *name, struct samples *samples)
+{
+	struct summary summary = samples_summarise(samples, US);
+
+	json_object_set_new(object, name,
+			    samples->count ? storm_summary_json(&summary) : json_null());
+}
+
+json_t *storm_claims_json(struct storm_result *result)
+{
+	struct storm_claims *claims = &result->claims;
+	double cold = samples_summarise(&result->latency, US).p50;
+	double claimed = samples_summarise(&claims->claimed, US).p50;
+	json_t *object = json_object(), *stages = json_object();
+
+	json_object_set_new(object, "claimed", json_integer((json_int_t)claims->claimed.count));
+	json_object_set_new(object, "missed", json_integer((json_int_t)claims->missed.count));
+	json_object_set_new(object, "waits", json_integer((json_int_t)claims->waits));
+	put(object, "claimed_us", &claims->claimed);
+	put(object, "missed_us", &claims->missed);
+	put(object, "all_us", &claims->all);
+	for (size_t stage = 0; stage < STORM_CLAIM_STAGES; stage++)
+		put(stages, stage_names[stage], &claims->stages[stage]);
+	json_object_set_new(object, "stages_us", stages);
+	json_object_set_new(object, "claimed_to_made",
+			    cold > 0 && claimed > 0 ? json_real(claimed / cold) : json_null());
+	return object;
+}
+
+void storm_claims_done(struct storm_claims *claims)
+{
+	samples_done(&claims->claimed);
+	samples_done(&claims->missed);
+	samples_done(&claims->all);
+	for (size_t stage = 0; stage < STORM_CLAIM_STAGES; stage++)
+		samples_done(&claims->stages[stage]);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A spare's process between its first park and its claim. What comes after the claim is waited for
+ * by a client: no system call but the one that brings it.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "forkserver/server/child.h"
+#include "forkserver/server/claim.h"
+#include "vmm/base/util.h"
+
+union control {
+	char bytes[CMSG_SPACE(CLAIM_FDS_MAX * sizeof(int))];
+	struct cmsghdr align;
+};
+
+/* The descriptors that came with the claim are its own now: as many as it announces. */
+static int take_descriptors(struct child *child, struct msghdr *message, uint32_t flags)
+{
+	struct cmsghdr *header = CMSG_FIRSTHDR(message);
+	size_t announced = (flags & CLAIM_ANSWER ? 1u : 0) + (flags & CLAIM_CONSOLE ? 1u : 0);
+	int fds[CLAIM_FDS_MAX];
+	size_t next = 0;
+
+	if (!announced)
+		return 0;
+	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+	    header->cmsg_len != CMSG_LEN(announced * sizeof(int)))
+		return -EBADMSG;
+	memcpy(fds, CMSG_DATA(header), announced * sizeof(int));
+	if (flags & CLAIM_ANSWER)
+		child->answer_fd = fds[next++];
+	if (flags & CLAIM_CONSOLE)
+		child->console_fd = fds[next];
+	return 0;
+}
+
+/* One packet: the claim, and its request straight into the guest's memory. */
+static ssize_t receive(int fd, struct claim *claim, union control *control, struct msghdr *message,
+		       void *buf, size_t capacity)
+{
+	struct iovec iov[] = {
+		{.iov_base = claim, .iov_len = sizeof(*claim)},
+		{.iov_base = buf, .iov_len = capacity},
+	};
+	ssize_t len;
+
+	do {
+		*message = (struct msghdr){
+			.msg_iov = iov,
+			.msg_iovlen = ARRAY_SIZE(iov),
+			.msg_control = control,
+			.msg_controllen = sizeof(*control),
+		};
+		len = syscall(SYS_recvmsg, fd, message, MSG_CMSG_CLOEXEC);
+	} while (len < 0 && errno == EINTR);
+	return len;
+}
+
+int child_await_claim(struct child *child, void *buf, size_t capacity, size_t *ret_len)
+{
+	const char parked = CLAIM_PARKED;
+	union control control;
+	struct msghdr message;
+	struct claim claim;
+	ssize_t len;
+	int rc = child_send_packet(child->claim_fd, &parked, sizeof(parked));
+
+	if (rc < 0)
+		return rc;
+	len = receive(child->claim_fd, &claim, &control, &message, buf, capacity);
+	/* A server that is gone, or has closed its end, will ask nothing. */
+	if (len == 0 || (len < 0 && errno == ECONNRESET))
+		return 0;
+	if (len < 0)
+		return -errno;
+	child->report.awake_ns = now_ns();
+	if ((size_t)len < sizeof(claim) || (size_t)len - sizeof(claim) != claim.request_len ||
+	    message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+		return -EBADMSG;
+	rc = take_descriptors(child, &message, claim.flags);
+	if (rc < 0)
+		return rc;
+	child->is_spare = false;
+	child->session = claim.flags & CLAIM_SESSION;
+	*ret_len = claim.request_len;
+	if (child->console_fd >= 0) {
+		child_set_serial(child);
+		machine_connect_serial(child->launch->machine);
+	}
+	return 1;
+}
