@@ -84,11 +84,15 @@ static void set_kind(struct loop *loop, const char *name)
 static void parse(int argc, char **argv, struct loop *loop)
 {
 	static const struct option options[] = {
-		{"kind", required_argument, NULL, 'k'},	 {"size", required_argument, NULL, 's'},
-		{"depth", required_argument, NULL, 'd'}, {"count", required_argument, NULL, 'c'},
+		{"kind", required_argument, NULL, 'k'},
+		{"size", required_argument, NULL, 's'},
+		{"depth", required_argument, NULL, 'd'},
+		{"count", required_argument, NULL, 'c'},
 		{"range", required_argument, NULL, 'r'},
-		{"batches", no_argument, NULL, 'b'},	 {"direct", no_argument, NULL, 'o'},
-		{"help", no_argument, NULL, 'h'},	 {NULL, 0, NULL, 0},
+		{"batches", no_argument, NULL, 'b'},
+		{"direct", no_argument, NULL, 'o'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 

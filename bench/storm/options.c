@@ -50,6 +50,11 @@ static const char usage[] =
 	"  --alive            keep all clones alive until the last has answered\n"
 	"  --no-memory        make no further clones to look at their memory (--alive has them)\n"
 	"  --timeout S        give up when nothing happens for S seconds (default 30)\n"
+	"  --sweep            instead: RAM from 128 MiB to 8 GiB, by how much of it is populated, "
+	"by\n"
+	"                     how many clones live; about five minutes, what does not fit is left "
+	"out\n"
+	"  --sweep-quick      the same for a small grid, in seconds\n"
 	"Report\n"
 	"  --floor            run floor too, before, and print how many times its figures\n"
 	"  --peer qemu        measure QEMU's VM templating too, before, with the same kernel; its\n"
@@ -120,6 +125,8 @@ enum {
 	RATE,
 	ALIVE,
 	NO_MEMORY,
+	SWEEP,
+	SWEEP_QUICK,
 	TIMEOUT,
 	FLOOR,
 	JSON,
@@ -215,6 +222,12 @@ static void store(struct storm_options *options, int option, const char *value)
 	case NO_MEMORY:
 		options->no_memory = true;
 		break;
+	case SWEEP:
+		options->sweep = STORM_SWEEP_FULL;
+		break;
+	case SWEEP_QUICK:
+		options->sweep = STORM_SWEEP_QUICK;
+		break;
 	case TIMEOUT:
 		options->timeout_s = (unsigned int)number("timeout", value, 1, 86400);
 		break;
@@ -272,6 +285,8 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 		{"rate", required_argument, NULL, RATE},
 		{"alive", no_argument, NULL, ALIVE},
 		{"no-memory", no_argument, NULL, NO_MEMORY},
+		{"sweep", no_argument, NULL, SWEEP},
+		{"sweep-quick", no_argument, NULL, SWEEP_QUICK},
 		{"timeout", required_argument, NULL, TIMEOUT},
 		{"floor", no_argument, NULL, FLOOR},
 		{"json", required_argument, NULL, JSON},

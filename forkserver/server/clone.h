@@ -46,6 +46,7 @@ struct clone {
 	int pidfd; /* owned; clones made later do not get a copy */
 	/* answer, console, disks; owned until the child has its own table */
 	int loaned_fds[CLONE_GIVEN_MAX];
+	uid_t uid;		     /* of the client that asked for it                 */
 	unsigned int given_disks;    /* bit: that slot was filled for it                */
 	unsigned int written_disks;  /* bit: by a file that it writes to                */
 	unsigned int overlaid_disks; /* bit: that disk has an overlay of the clone's    */

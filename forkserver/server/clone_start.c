@@ -301,6 +301,7 @@ void clone_begin(struct server *server, struct conn *conn, struct clone *clone,
 
 	clone->detached = request->detach;
 	clone->session = request->session;
+	clone->uid = conn ? conn->uid : server->uid;
 	clone->received_ns = server->now_ns;
 	memcpy(clone->tag, request->tag, sizeof(clone->tag));
 	if (conn && !request->detach) {
