@@ -11,10 +11,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import batching  # noqa: E402
 import clones  # noqa: E402
 import guests  # noqa: E402
+import qemu  # noqa: E402
 import tables  # noqa: E402
 import throughput  # noqa: E402
 
-PARTS = {"batching": batching, "throughput": throughput, "clones": clones}
+PARTS = {"batching": batching, "throughput": throughput, "clones": clones,
+         "qemu": qemu}
 
 
 def parse():
@@ -29,6 +31,8 @@ def parse():
     parser.add_argument("--clones", type=int, default=100)
     parser.add_argument("--alive", type=int, default=300)
     parser.add_argument("--memory-rounds", type=int, default=3)
+    parser.add_argument("--qemu-rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--fill", type=int, default=1024)
     options = parser.parse_args()
     for part in options.part:

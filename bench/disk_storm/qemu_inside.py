@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""The part of qemu.py that runs where the guests do. Argument: the plan, as JSON."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import guests  # noqa: E402
+from guests import MIB  # noqa: E402
+import disks  # noqa: E402
+import harness  # noqa: E402
+
+RAM_MIB = 512
+CMDLINE = "console=ttyS0 quiet panic=-1"
+PROGRAM = "qemu-system-x86_64"
+
+
+def file_system(folder, mib):
+    """A folder with a file system that has O_DIRECT and page cache; here it may be in memory."""
+    if not os.environ.get("FORKVM_INSIDE_LAB"):
+        return folder
+    image, mount = os.path.join(folder, "fs"), os.path.join(folder, "mnt")
+    with open(image, "wb") as file:
+        file.truncate(mib * MIB)
+    os.mkdir(mount)
+    for module in ("loop", "ext4"):
+        subprocess.run(["modprobe", module], check=True)
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-F", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, mount], check=True)
+    return mount
+
+
+def iops_of(said):
+    """Requests a second, of what fio says: terse, version 3; those of reads or of writes are 0."""
+    line = next((line for line in said.splitlines() if line.startswith("3;")), None)
+    if line is None:
+        raise AssertionError(f"fio says: {said[-1000:]}")
+    fields = line.split(";")
+    return float(fields[7]) + float(fields[48])
+
+
+class Forkvm:
+    """Clones of one server."""
+
+    def __init__(self, plan, files):
+        self.plan, self.files = plan, files
+        self.server = harness.Server("/", "--disk", files["image"] + ",direct=off", "--disk",
+                                     plan["tools"] + ",ro", "--disk", "none", "--overlay",
+                                     files["overlays"])
+        at = self.server.args.index("--stub")
+        self.server.args[at:at + 2] = [
+            "--kernel", plan["kernel"], "--initrd", plan["initrd"], "--mem", str(RAM_MIB),
+            "--cmdline", CMDLINE, "--boot-timeout", "240s"]
+
+    def figures(self, clone, disk):
+        told = json.loads(self.server.cli("inspect", clone.id, "--json").stdout)
+        told = told["disks"]["0" if disk == "vda" else "2"]
+        return {"requests": sum(told["requests"].values()), "enters": told["enters"],
+                "notifications": told["notifications"], "interrupts": told["interrupts"]}
+
+    def run_job(self, clone, job):
+        disk = job.split()[0]
+        before = self.figures(clone, disk)
+        said = clone.ask(f"exec job {self.plan['seconds']} {job}")
+        after = self.figures(clone, disk)
+        grown = {name: after[name] - before[name] for name in after}
+        return {"iops": iops_of(said), **grown,
+                **{f"per_{name[:-1]}": grown["requests"] / max(grown[name], 1)
+                   for name in ("enters", "notifications", "interrupts")}}
+
+    def run(self):
+        """One clone, all jobs."""
+        with disks.Session(self.server, request="exec prepare",
+                           disks=[(2, self.files["file"], "rw")]) as clone:
+            clone.socket.settimeout(3600)
+            clone.receive()
+            return {job: self.run_job(clone, job) for job in self.plan["jobs"]}
+
+
+def qemu_command(plan, files):
+    drives = (("image", files["image"], "cache=writeback"),
+              ("tools", plan["tools"], "readonly=on"), ("file", files["file"], "cache=none"))
+    command = [PROGRAM, "-M", "q35,accel=kvm", "-cpu", "host", "-m", str(RAM_MIB), "-smp", "1",
+               "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
+               "-no-reboot", "-kernel", plan["kernel"], "-initrd", plan["initrd"], "-append",
+               f"{CMDLINE} rdinit=/sbin/bench-init seconds={plan['seconds']}",
+               "-object", "iothread,id=io"]
+    for name, path, option in drives:
+        command += ["-drive", f"file={path},format=raw,if=none,id={name},aio=io_uring,{option}",
+                    "-device", f"virtio-blk-pci,drive={name},iothread=io,num-queues=1,"
+                    "queue-size=256"]
+    return command
+
+
+def run_qemu(plan, files):
+    done = subprocess.run(qemu_command(plan, files), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=3600,
+                          check=False)
+    text = done.stdout.decode(errors="replace")
+    parts = re.split(r"^== (.*?)\r?\n", text, flags=re.MULTILINE)
+    found = dict(zip(parts[1::2], parts[2::2]))
+    if "end" not in found:
+        raise AssertionError(f"QEMU's guest did not come to its end: {text[-2000:]}")
+    return {job: {"iops": iops_of(found[job])} for job in plan["jobs"]}
+
+
+def main():
+    plan = json.loads(sys.argv[1])
+    folder = tempfile.mkdtemp(prefix="disk-", dir=None if os.environ.get("FORKVM_INSIDE_LAB")
+                              else plan["out"])
+    place = file_system(folder, 5 * plan["mib"])
+    files = {name: os.path.join(place, name) for name in ("image", "file", "overlays")}
+    os.mkdir(files["overlays"])
+    runs = {"forkvm": [], "qemu": []}
+    for name in ("image", "file"):
+        guests.make_image(files[name], plan["mib"])
+    forkvm = Forkvm(plan, files)
+    with forkvm.server:
+        for turn in range(plan["rounds"]):
+            guests.say(f"qemu: round {turn + 1} of {plan['rounds']}")
+            runs["forkvm"].append(forkvm.run())
+            runs["qemu"].append(run_qemu(plan, files))
+    version = subprocess.run([PROGRAM, "--version"], stdout=subprocess.PIPE, check=True)
+    with open(os.path.join(plan["out"], "qemu.json"), "w", encoding="utf-8") as report:
+        json.dump({"qemu": version.stdout.decode().split("\n")[0] + ", q35, virtio-blk-pci, iothread, "
+                   "aio=io_uring", "runs": runs}, report)
+    if place != folder:
+        subprocess.run(["umount", place], check=True)
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
