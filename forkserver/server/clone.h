@@ -46,6 +46,7 @@ struct clone {
 	int pidfd; /* owned; clones made later do not get a copy */
 	/* answer, console, disks; owned until the child has its own table */
 	int loaned_fds[CLONE_GIVEN_MAX];
+	uid_t uid;		     /* of the client that asked for it                 */
 	unsigned int given_disks;    /* bit: that slot was filled for it                */
 	unsigned int written_disks;  /* bit: by a file that it writes to                */
 	unsigned int overlaid_disks; /* bit: that disk has an overlay of the clone's    */
@@ -67,7 +68,7 @@ struct clone {
 
 struct clones {
 	struct clone *records; /* private memory, record_count of them */
-	struct clone **by_id;  /* private memory: live ones in record_count chains */
+	struct clone **by_id;  /* private memory: live ones in chains, as many as records */
 	uint32_t record_count;
 	uint32_t capacity;   /* how many may live, spares included                 */
 	uint32_t used;	     /* records ever used: those below are on one of the lists */

@@ -241,6 +241,7 @@ int clone_fork(struct server *server, struct launch *launch, const void *body, s
 	struct clone *clone = take_record(clones);
 	int pidfd = -1;
 
+	*ret = clone;
 	clone->id = ++clones->last_id;
 	launch->machine = server->machine;
 	launch->server_pid = server->pid;
@@ -263,7 +264,6 @@ int clone_fork(struct server *server, struct launch *launch, const void *body, s
 		return cannot_fork(-clone->pid, error);
 	}
 	enter_record(server, clone);
-	*ret = clone;
 	return 0;
 }
 
@@ -301,6 +301,7 @@ void clone_begin(struct server *server, struct conn *conn, struct clone *clone,
 
 	clone->detached = request->detach;
 	clone->session = request->session;
+	clone->uid = conn ? conn->uid : server->uid;
 	clone->received_ns = server->now_ns;
 	memcpy(clone->tag, request->tag, sizeof(clone->tag));
 	if (conn && !request->detach) {

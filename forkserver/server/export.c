@@ -96,7 +96,7 @@ static int add_fetched(struct layers *layers, const char *kind, int pidfd, int n
 {
 	_cleanup_close_ int fetched = sys_pidfd_getfd(pidfd, number);
 	_cleanup_close_ int own = -1;
-	struct statx found;
+	struct statx found = {0};
 	char path[32];
 	int rc = fetched < 0 ? fetched : sys_statx(fetched, &found);
 
@@ -134,7 +134,7 @@ static int add_given(const struct clone *clone, unsigned int disk, unsigned int 
 		     struct layers *layers)
 {
 	int rc = add_fetched(layers, "image", clone->pidfd, fd_of_disk(disks, disk, DISK_FD_IMAGE));
-	struct statx found;
+	struct statx found = {0};
 	off_t size;
 
 	if (rc == 0)
@@ -270,6 +270,10 @@ static int check(const struct server *server, const struct conn *conn, const str
 	/* A spare is nobody's yet. */
 	if (!clone || clone->was_killed || clone->state != CLONE_SERVING)
 		return no_clone(request->id, error);
+	/* What is on a clone's disk is the business of who had it made, and of who has the server.
+	 */
+	if (conn->uid && conn->uid != server->uid && conn->uid != clone->uid)
+		return error_set(error, EACCES, "clone %" PRIu64 " is another user's", request->id);
 	if (request->timeout_ms > LIMIT_MAX_MS)
 		return error_set(error, ERANGE, "a clone is stopped for at most %u ms",
 				 LIMIT_MAX_MS);

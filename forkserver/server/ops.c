@@ -38,17 +38,26 @@ static void op_clone(struct server *server, struct conn *conn, const struct requ
 		conn_send_error(server, conn, request->tag, &error);
 }
 
-/* All that serve: spares serve nobody, and others would take their place. How many there were. */
-static uint64_t kill_all(struct clones *clones)
+static void kill_one(struct server *server, struct clone *clone)
 {
+	if (clone->state == CLONE_SERVING)
+		clone_kill(clone, FORKVM_END_KILLED, "killed on request");
+	else
+		pool_retire(server, clone, SPARE_KILLED);
+}
+
+/* All that serve; spares serve nobody, and others would take their place. How many there were. */
+static uint64_t kill_all(struct server *server)
+{
+	struct list *live = &server->clones.live;
 	uint64_t count = 0;
 
-	for (struct list *link = clones->live.next; link != &clones->live; link = link->next) {
+	for (struct list *link = live->next; link != live; link = link->next) {
 		struct clone *clone = list_entry(link, struct clone, link);
 
 		if (clone->state != CLONE_SERVING)
 			continue;
-		clone_kill(clone, FORKVM_END_KILLED, "killed on request");
+		kill_one(server, clone);
 		count++;
 	}
 	return count;
@@ -67,12 +76,9 @@ static void op_kill(struct server *server, struct conn *conn, const struct reque
 		return;
 	}
 	if (request->all) {
-		count = kill_all(clones);
+		count = kill_all(server);
 	} else if ((clone = clones_find(clones, request->id))) {
-		if (clone->state == CLONE_SERVING)
-			clone_kill(clone, FORKVM_END_KILLED, "killed on request");
-		else
-			pool_retire(server, clone, SPARE_KILLED);
+		kill_one(server, clone);
 		count = 1;
 	} else {
 		error_set(&error, ESRCH, "there is no live clone %" PRIu64, request->id);
