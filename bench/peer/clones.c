@@ -285,7 +285,7 @@ int qemu_clones(const struct qemu *qemu, const struct qemu_round *round, struct 
 	for (size_t i = 0; rc == 0 && i < storm.place_count * DESCRIPTORS; i++)
 		storm.polls[i].events = POLLIN;
 	if (rc == 0 && round->alive)
-		memory_start(&peer->memory);
+		memory_start(&peer->memory, MEMORY_QUIET_STEPS);
 	if (rc == 0)
 		rc = work(&storm);
 	if (rc < 0)

@@ -5,6 +5,7 @@
 #include "bench/storm/engine.h"
 #include "bench/storm/limits.h"
 #include "bench/storm/link.h"
+#include "bench/storm/memory.h"
 
 #define COLD_CLONES   1000
 #define MEMORY_CLONES 200 /* kept alive to be looked at, when the timed round keeps none */
@@ -35,6 +36,7 @@ static int run_rounds(const struct storm_options *options, struct forkvm_client 
 		.concurrency = options->concurrency,
 		.rate = options->rate,
 		.alive = options->alive,
+		.quiet_steps = MEMORY_QUIET_STEPS,
 		.timed = true,
 		.claims = options->spares > 0,
 		/* Who asks whenever it has been answered would soon ask for clones only. */
@@ -46,6 +48,7 @@ static int run_rounds(const struct storm_options *options, struct forkvm_client 
 		.count = options->count < MEMORY_CLONES ? options->count : MEMORY_CLONES,
 		.concurrency = 2,
 		.alive = true,
+		.quiet_steps = MEMORY_QUIET_STEPS,
 		.spare = FORKVM_SPARE_NEVER,
 	};
 	int rc = 0;

@@ -15,27 +15,35 @@ static const char *text(const json_t *limits, const char *key)
 	return value ? value : "unknown";
 }
 
-uint64_t limits_tell(struct forkvm_client *client, size_t count)
+bool limits_ask(struct forkvm_client *client, struct limits *ret)
 {
 	const json_t *limits, *clones;
-	uint64_t allowed = UINT64_MAX;
 	const char *line;
 	json_t *reply;
+	bool known;
 
 	if (forkvm_client_call(client, "inspect", NULL, &line, NULL) < 0)
-		return allowed;
+		return false;
 	reply = json_loads(line, 0, NULL);
 	limits = json_object_get(json_object_get(reply, "ok"), "limits");
 	clones = json_object_get(limits, "clones");
-	if (json_is_integer(clones)) {
-		allowed = (uint64_t)json_integer_value(clones);
-		fprintf(stderr,
-			"clone_storm: %sthis host allows about %" PRIu64
-			" clones at once: %s is %s; to raise it: %s\n",
-			allowed < count ? "warning: too few: " : "", allowed,
-			text(limits, "tightest"), text(limits, "because"),
-			text(limits, "to_raise"));
+	known = json_is_integer(clones);
+	if (known) {
+		ret->clones = (uint64_t)json_integer_value(clones);
+		snprintf(ret->text, sizeof(ret->text),
+			 "about %" PRIu64 " clones at once: %s is %s; to raise it: %s", ret->clones,
+			 text(limits, "tightest"), text(limits, "because"),
+			 text(limits, "to_raise"));
 	}
 	json_decref(reply);
-	return allowed;
+	return known;
+}
+
+void limits_tell(struct forkvm_client *client, size_t count)
+{
+	struct limits limits;
+
+	if (limits_ask(client, &limits))
+		fprintf(stderr, "clone_storm: %sthis host allows %s\n",
+			limits.clones < count ? "warning: too few: " : "", limits.text);
 }

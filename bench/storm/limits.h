@@ -5,16 +5,21 @@
 #ifndef FORKVM_BENCH_STORM_LIMITS_H
 #define FORKVM_BENCH_STORM_LIMITS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct forkvm_client;
 
-/*
- * Say on stderr how many clones can be alive at once, and what raises that; more of it when count
- * is more. Before the first clone, since it waits for the reply. What the server does not tell is
- * not said. Returns the number, UINT64_MAX when it is not known.
- */
-uint64_t limits_tell(struct forkvm_client *client, size_t count);
+struct limits {
+	uint64_t clones;
+	char text[480]; /* "about 500 clones at once: ... is ...; to raise it: ..." */
+};
+
+/* Ask, with no clone under way. False when the server does not tell. */
+bool limits_ask(struct forkvm_client *client, struct limits *ret);
+
+/* Say it on stderr, as a warning when count clones are more. */
+void limits_tell(struct forkvm_client *client, size_t count);
 
 #endif

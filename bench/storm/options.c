@@ -49,6 +49,11 @@ static const char usage[] =
 	"                     from the moment a request was due\n"
 	"  --alive            keep all clones alive until the last has answered\n"
 	"  --timeout S        give up when nothing happens for S seconds (default 30)\n"
+	"  --sweep            instead: RAM from 128 MiB to 8 GiB, by how much of it is populated, "
+	"by\n"
+	"                     how many clones live; about five minutes, what does not fit is left "
+	"out\n"
+	"  --sweep-quick      the same for a small grid, in seconds\n"
 	"Report\n"
 	"  --floor            run floor too, before, and print how many times its figures\n"
 	"  --peer qemu        measure QEMU's VM templating too, before, with the same kernel; its\n"
@@ -118,6 +123,8 @@ enum {
 	CONCURRENCY,
 	RATE,
 	ALIVE,
+	SWEEP,
+	SWEEP_QUICK,
 	TIMEOUT,
 	FLOOR,
 	JSON,
@@ -210,6 +217,12 @@ static void store(struct storm_options *options, int option, const char *value)
 	case ALIVE:
 		options->alive = true;
 		break;
+	case SWEEP:
+		options->sweep = STORM_SWEEP_FULL;
+		break;
+	case SWEEP_QUICK:
+		options->sweep = STORM_SWEEP_QUICK;
+		break;
 	case TIMEOUT:
 		options->timeout_s = (unsigned int)number("timeout", value, 1, 86400);
 		break;
@@ -266,6 +279,8 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 		{"concurrency", required_argument, NULL, CONCURRENCY},
 		{"rate", required_argument, NULL, RATE},
 		{"alive", no_argument, NULL, ALIVE},
+		{"sweep", no_argument, NULL, SWEEP},
+		{"sweep-quick", no_argument, NULL, SWEEP_QUICK},
 		{"timeout", required_argument, NULL, TIMEOUT},
 		{"floor", no_argument, NULL, FLOOR},
 		{"json", required_argument, NULL, JSON},

@@ -69,8 +69,26 @@ static void settle_stub(struct storm_options *options)
 		options->mem_mib = STUB_MEM;
 }
 
+/* A sweep sets these itself, or has no use for them. */
+static void settle_sweep(const struct storm_options *options)
+{
+	if (options->socket || options->kernel || options->check != CHECK_BY_STUB)
+		storm_refuse(
+			"--sweep starts a server for each of its templates, all of them stubs: "
+			"no --socket, --kernel or --check");
+	if (options->mem_mib || options->populate_mib != UINT64_MAX || options->alive ||
+	    options->rate > 0 || options->concurrency || options->spares)
+		storm_refuse(
+			"--sweep chooses RAM and clones itself: no --mem, --populate, --alive, "
+			"--rate, --concurrency or --spares");
+	if (options->floor || options->peer_qemu || options->peer_boot)
+		storm_refuse("--sweep measures forkvm alone: no --floor or --peer");
+}
+
 void storm_options_settle(struct storm_options *options)
 {
+	if (options->sweep)
+		settle_sweep(options);
 	if (options->spares && (options->alive || options->socket))
 		storm_refuse("--spares is for a server that is started here, and not for --alive");
 	if (options->rate > 0 && options->alive)

@@ -12,7 +12,7 @@ static struct clones clones;
 
 static void set_up(void)
 {
-	cr_assert_eq(clones_init(&clones, CAPACITY), 0);
+	cr_assert_eq(clones_init(&clones, CAPACITY, 0), 0);
 }
 
 static void tear_down(void)
@@ -74,7 +74,8 @@ Test(clones, more_than_there_is_memory_for)
 {
 	struct clones more;
 
-	cr_assert_eq(clones_init(&more, UINT32_MAX), 0, "pages cost memory when first touched");
+	cr_assert_eq(clones_init(&more, UINT32_MAX - 1, 1), 0,
+		     "pages cost memory when first touched");
 	clones_done(&more);
 	cr_assert_null(more.records);
 	cr_assert_null(more.by_id);
