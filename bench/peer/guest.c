@@ -8,7 +8,6 @@
 #include <sys/random.h>
 #include <sys/uio.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "bench/peer/qemu.h"
 #include "guest-stubs/qemu/qemu_abi.h"
@@ -58,7 +57,8 @@ static int write_request(const struct qemu *qemu, uint64_t id, int fd)
 	const struct storm_options *options = qemu->options;
 	struct forkvm_mailbox mailbox = {0};
 	struct iovec parts[] = {
-		{.iov_base = &mailbox.is_clone, .iov_len = FORKVM_QEMU_HEADER},
+		{.iov_base = (char *)&mailbox + FORKVM_QEMU_HEADER_AT,
+		 .iov_len = FORKVM_QEMU_HEADER},
 		{.iov_base = (char *)(uintptr_t)options->request, .iov_len = options->request_len},
 	};
 	size_t size = FORKVM_QEMU_HEADER + (id ? options->request_len : 0);
