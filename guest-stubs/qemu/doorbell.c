@@ -3,7 +3,7 @@
  * The doorbells, on devices that QEMU has: see qemu_abi.h.
  *
  * Theory of operation
- *   Out: bytes on the first serial port, a whole text in one string instruction.
+ *   Out: bytes on the first serial port, as many in one string instruction as it takes at once.
  *   In: fw_cfg (QEMU's docs/specs/fw_cfg.rst), whose contents are the QEMU process's and no part of
  *   a saved state. At the template point the stub reads the head of the request's file again and
  *   again, one exit each. In the template it says that this is no clone; in a clone, which is
@@ -14,6 +14,11 @@
 #include "guest-stubs/runtime/stub.h"
 
 #define SERIAL_DATA	    0x3f8
+#define SERIAL_FIFO_CONTROL 0x3fa
+#define SERIAL_FIFO_ON	    0x01
+#define SERIAL_STATUS	    0x3fd
+#define SERIAL_EMPTY	    0x20
+#define SERIAL_FIFO	    16 /* bytes that an empty port takes */
 #define FW_CFG_DMA_LOW	    0x518
 #define FW_CFG_DIRECTORY    0x19u
 #define FW_CFG_FILES_MAX    64
@@ -66,25 +71,51 @@ struct bytes {
 	size_t count;
 };
 
+/* Wait until the port has passed on what it was given. */
+STUB_HOT_TEXT static void drain(void)
+{
+	uint8_t status;
+
+	do
+		__asm__ volatile("inb %1, %0" : "=a"(status) : "d"((uint16_t)SERIAL_STATUS));
+	while (!(status & SERIAL_EMPTY));
+}
+
 STUB_HOT_TEXT static uint64_t put_in_ring0(uint64_t argument)
 {
 	const struct bytes *bytes = (const struct bytes *)argument;
 	const void *at = bytes->at;
-	size_t count = bytes->count;
 
-	__asm__ volatile("rep outsb"
-			 : "+S"(at), "+c"(count)
-			 : "d"((uint16_t)SERIAL_DATA)
-			 : "memory");
+	for (size_t left = bytes->count; left > 0;) {
+		size_t count = left < SERIAL_FIFO ? left : SERIAL_FIFO;
+
+		left -= count;
+		__asm__ volatile("rep outsb"
+				 : "+S"(at), "+c"(count)
+				 : "d"((uint16_t)SERIAL_DATA)
+				 : "memory");
+		if (left > 0)
+			drain();
+	}
 	return 0;
 }
 
-/* Each byte is an exit, and hosts that emulate ring 0 leave and enter that three times as fast. */
+/*
+ * Each byte is an exit, and hosts that emulate ring 0 leave and enter that three times as fast. The
+ * port must be empty, and at the end need not be.
+ */
 STUB_HOT_TEXT static void put(const void *at, size_t count)
 {
 	const struct bytes bytes = {at, count};
 
 	ring0_call(put_in_ring0, (uintptr_t)&bytes);
+}
+
+static void set_up_serial(void)
+{
+	__asm__ volatile("outb %0, %1"
+			 :
+			 : "a"((uint8_t)SERIAL_FIFO_ON), "d"((uint16_t)SERIAL_FIFO_CONTROL));
 }
 
 static void find_request(void)
@@ -121,10 +152,12 @@ STUB_HOT_TEXT void stub_doorbell(uint16_t port, uint32_t value)
 {
 	switch (port) {
 	case FORKVM_PORT_BOOTED:
+		set_up_serial();
 		find_request();
 		break;
 	case FORKVM_PORT_TEMPLATE:
 		put(FORKVM_QEMU_MARKER, sizeof(FORKVM_QEMU_MARKER) - 1);
+		drain();
 		await_request();
 		break;
 	case FORKVM_PORT_READY:
@@ -132,6 +165,7 @@ STUB_HOT_TEXT void stub_doorbell(uint16_t port, uint32_t value)
 		break;
 	case FORKVM_PORT_CONSOLE:
 		put((const void *)stub_mailbox.console_gpa, value);
+		drain();
 		break;
 	default: /* PARK: there is no other request; DONE */
 		ring0_call(halt, 0);

@@ -222,6 +222,25 @@ class Sandbox(harness.TestCase):
                 self.assertEqual(len(read_only), 2, read_only)  # image, the template's overlay
                 self.assertEqual(len(writable), 2, writable)  # its overlay, the bitmap of that
 
+    def test_an_overlay_that_is_none(self):
+        """A clone that has broken out can put anything in its overlay's place: whoever exports it is
+        told so, and neither is harmed."""
+        with self.serve_disks("blk", "--args", "disks=2") as server:
+            with disks.Session(server) as session:
+                out = os.path.join(server.folder, "out")
+                answer, data = 6 + 8 * 2, 6 + 5 * 2 + 1  # by the table of README.md
+                for source, word in ((answer, b"no overlay where it should"),
+                                     (0, b"bytes"), (3, b"")):
+                    traced = self.trace(session.pid)
+                    self.assertTrue(traced.aim(292, source, data, 0))  # dup3
+                    self.assertEqual(traced.step(), data)
+                    traced.restore()
+                    result = server.cli("disk", "export", session.id, out)
+                    self.assertIn(word, result.stdout + result.stderr)
+                session.do("op=info")
+                self.assert_end(session.end(), "done")
+            server.check_serving()
+
     def test_forbidden_calls_with_several_vcpus(self):
         with Server("smp", "--cpus", 2) as server, server.connect() as connection:
             for name in ("fork", "clone", "vfork", "socket", "openat", "execve", "kill", "tkill",
