@@ -31,13 +31,14 @@ static const char usage[] =
 	"  --size BYTES   of a request (default 4096)\n"
 	"  --depth N      requests under way, to 1024 (default 64)\n"
 	"  --count N      requests in all (default 10000)\n"
+	"  --range BYTES  in the file's first so many (default: all of it)\n"
 	"  --batches      submit the next requests only when all are done\n"
 	"  --direct       O_DIRECT\n"
 	"  --help         this text\n";
 
 struct loop {
 	const char *path;
-	uint64_t size, count, blocks;
+	uint64_t size, count, range, blocks;
 	uint32_t depth;
 	bool writes, is_random, batches, direct;
 	int fd;
@@ -83,10 +84,15 @@ static void set_kind(struct loop *loop, const char *name)
 static void parse(int argc, char **argv, struct loop *loop)
 {
 	static const struct option options[] = {
-		{"kind", required_argument, NULL, 'k'},	 {"size", required_argument, NULL, 's'},
-		{"depth", required_argument, NULL, 'd'}, {"count", required_argument, NULL, 'c'},
-		{"batches", no_argument, NULL, 'b'},	 {"direct", no_argument, NULL, 'o'},
-		{"help", no_argument, NULL, 'h'},	 {NULL, 0, NULL, 0},
+		{"kind", required_argument, NULL, 'k'},
+		{"size", required_argument, NULL, 's'},
+		{"depth", required_argument, NULL, 'd'},
+		{"count", required_argument, NULL, 'c'},
+		{"range", required_argument, NULL, 'r'},
+		{"batches", no_argument, NULL, 'b'},
+		{"direct", no_argument, NULL, 'o'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -103,6 +109,9 @@ static void parse(int argc, char **argv, struct loop *loop)
 			break;
 		case 'c':
 			loop->count = number("--count", optarg, 1, 1ull << 40);
+			break;
+		case 'r':
+			loop->range = number("--range", optarg, 512, 1ull << 60);
 			break;
 		case 'b':
 			loop->batches = true;
@@ -133,7 +142,8 @@ static void set_up(struct loop *loop)
 	loop->fd = open(loop->path, flags | O_CLOEXEC);
 	if (loop->fd < 0 || fstat(loop->fd, &st) < 0)
 		fail(loop->path, errno);
-	loop->blocks = (uint64_t)st.st_size / loop->size;
+	loop->range = loop->range ? loop->range : (uint64_t)st.st_size;
+	loop->blocks = loop->range / loop->size;
 	if (loop->blocks == 0)
 		fail(loop->path, ENODATA);
 	loop->buffers = mmap(NULL, loop->size * loop->depth, PROT_READ | PROT_WRITE,

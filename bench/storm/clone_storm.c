@@ -10,6 +10,7 @@
 #include "bench/peer/peer.h"
 #include "bench/storm/plots.h"
 #include "bench/storm/storm.h"
+#include "bench/storm/sweep.h"
 
 #define TOGETHER_NS 200000000u
 
@@ -91,6 +92,8 @@ int main(int argc, char **argv)
 	if (options.html && !plots_available())
 		return EXIT_FAILURE;
 	catch_interrupts();
+	if (options.sweep)
+		return storm_sweep(&options) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	host_record_take(&result.host);
 	if (options.floor) {
 		if (isatty(STDERR_FILENO))

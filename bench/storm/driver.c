@@ -3,7 +3,9 @@
 #include <stdio.h>
 
 #include "bench/storm/engine.h"
+#include "bench/storm/limits.h"
 #include "bench/storm/link.h"
+#include "bench/storm/memory.h"
 
 #define COLD_CLONES   1000
 #define MEMORY_CLONES 200 /* kept alive to be looked at, when the timed round keeps none */
@@ -34,6 +36,7 @@ static int run_rounds(const struct storm_options *options, struct forkvm_client 
 		.concurrency = options->concurrency,
 		.rate = options->rate,
 		.alive = options->alive,
+		.quiet_steps = MEMORY_QUIET_STEPS,
 		.timed = true,
 		.claims = options->spares > 0,
 		/* Who asks whenever it has been answered would soon ask for clones only. */
@@ -45,6 +48,7 @@ static int run_rounds(const struct storm_options *options, struct forkvm_client 
 		.count = options->count < MEMORY_CLONES ? options->count : MEMORY_CLONES,
 		.concurrency = 2,
 		.alive = true,
+		.quiet_steps = MEMORY_QUIET_STEPS,
 		.spare = FORKVM_SPARE_NEVER,
 	};
 	int rc = 0;
@@ -56,7 +60,7 @@ static int run_rounds(const struct storm_options *options, struct forkvm_client 
 	if (rc == 0)
 		rc = engine_run(client, &timed, checker, result);
 	/* Without one good clone there is nothing to look at, and nothing new to learn. */
-	if (rc == 0 && !options->alive && result->ok > 0)
+	if (rc == 0 && !options->alive && !options->no_memory && result->ok > 0)
 		rc = engine_run(client, &memory, checker, result);
 	return rc;
 }
@@ -76,6 +80,8 @@ int storm_drive(const struct storm_options *options, const char *socket,
 
 	if (link_open(socket, &client) < 0)
 		return -1;
+	if (options->alive)
+		limits_tell(client, options->count);
 	samples_reserve(&checker.once, 6 * options->count);
 	rc = run_rounds(options, client, &checker, result);
 	repeated = check_repeated(&checker);

@@ -243,7 +243,7 @@ int engine_run(struct forkvm_client *client, const struct round *round, struct c
 
 	if (rc == 0) {
 		if (round->alive)
-			memory_start(&result->memory);
+			memory_start(&result->memory, round->quiet_steps);
 		work(&engine);
 		conclude(&engine);
 		if (engine.fatal) {

@@ -24,7 +24,8 @@ struct round {
 	size_t count, concurrency;
 	double rate; /* 0: closed loop                             */
 	bool alive;
-	bool timed; /* latency and stages go into the result      */
+	unsigned int quiet_steps; /* before it, of the host's memory; memory.h */
+	bool timed;		  /* latency and stages go into the result      */
 	enum forkvm_spare spare;
 	bool claims; /* they go into the result's claims instead  */
 };

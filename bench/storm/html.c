@@ -1,55 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The report as one page that needs nothing else: figures, and plots as inline SVG. */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "bench/storm/page.h"
 #include "bench/storm/plots.h"
 #include "bench/storm/storm.h"
-
-static const char head[] =
-	"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-	"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-	"<title>clone_storm</title>\n<style>\n"
-	"body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:900px;margin:2em auto;"
-	"padding:0 1em}\n"
-	"h1{font-size:1.6em}h2{font-size:1.15em;margin-top:2em}\n"
-	"table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
-	"th,td{padding:.2em .8em;text-align:right;border-bottom:1px solid #ddd}\n"
-	"th:first-child,td:first-child{text-align:left}\n"
-	"code{background:#f3f3f3;padding:.1em .3em}svg{max-width:100%;height:auto}\n"
-	".bad{color:#b00020}\n</style>\n</head>\n<body>\n";
-
-static void put_text(FILE *page, const char *text)
-{
-	for (; *text; text++) {
-		switch (*text) {
-		case '<':
-			fputs("&lt;", page);
-			break;
-		case '>':
-			fputs("&gt;", page);
-			break;
-		case '&':
-			fputs("&amp;", page);
-			break;
-		default:
-			fputc(*text, page);
-		}
-	}
-}
-
-/* A plot, if there is one; frees it. False when there should have been. */
-static bool put_plot(FILE *page, const char *title, char *svg)
-{
-	fprintf(page, "<h2>%s</h2>\n", title);
-	if (!svg)
-		return false;
-	fputs(svg, page);
-	free(svg);
-	return true;
-}
 
 static void put_summary_row(FILE *page, const char *name, const struct summary *summary)
 {
@@ -78,12 +33,11 @@ static void put_head(FILE *page, const struct storm_options *options,
 	char mode[96];
 
 	storm_describe_mode(options, mode, sizeof(mode));
-	fputs(head, page);
 	fprintf(page, "<h1>%zu clones of a %llu MiB VM</h1>\n<p><code>", result->ok,
 		(unsigned long long)options->mem_mib);
-	put_text(page, options->command);
+	page_text(page, options->command);
 	fputs("</code></p>\n<p>Guest <b>", page);
-	put_text(page, options->stub);
+	page_text(page, options->stub);
 	fputs("</b>, ", page);
 	if (options->check == CHECK_BY_STUB)
 		fprintf(page, "%llu MiB of its RAM populated, ",
@@ -100,7 +54,7 @@ static void put_head(FILE *page, const struct storm_options *options,
 		result->failures.total);
 	for (size_t i = 0; i < result->failures.kinds; i++) {
 		fprintf(page, "<li class=\"bad\">%zu times: ", result->failures.reasons[i].count);
-		put_text(page, result->failures.reasons[i].text);
+		page_text(page, result->failures.reasons[i].text);
 		fputs("</li>\n", page);
 	}
 	fputs("</ul>\n", page);
@@ -109,8 +63,8 @@ static void put_head(FILE *page, const struct storm_options *options,
 static bool put_latency(FILE *page, struct storm_result *result)
 {
 	struct summary latency = samples_summarise(&result->latency, 1000);
-	bool plotted = put_plot(page, "Latency: the client's send to the verified answer",
-				plot_latency(result));
+	bool plotted = page_plot(page, "Latency: the client's send to the verified answer",
+				 plot_latency(result));
 
 	fputs("<table>\n<tr><th>microseconds</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th>"
 	      "<th>max</th></tr>\n",
@@ -126,7 +80,7 @@ static bool put_latency(FILE *page, struct storm_result *result)
 
 static bool put_stages(FILE *page, struct storm_result *result)
 {
-	bool plotted = put_plot(page, "Where the time goes", plot_stages(result));
+	bool plotted = page_plot(page, "Where the time goes", plot_stages(result));
 
 	fputs("<table>\n<tr><th>microseconds</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th>"
 	      "<th>max</th></tr>\n",
@@ -144,7 +98,7 @@ static bool put_memory(FILE *page, const struct storm_options *options,
 		       const struct storm_result *result)
 {
 	const struct storm_memory *memory = &result->memory;
-	bool plotted = put_plot(page, "Memory and the number of clones", plot_memory(result));
+	bool plotted = page_plot(page, "Memory and the number of clones", plot_memory(result));
 
 	if (memory->alive)
 		fprintf(page,
@@ -161,46 +115,18 @@ static bool put_memory(FILE *page, const struct storm_options *options,
 	return plotted;
 }
 
-static void put_host(FILE *page, const struct host_record *host)
-{
-	json_t *object = host_record_json(host), *value;
-	const char *name;
-
-	fputs("<h2>Host</h2>\n<table>\n", page);
-	json_object_foreach(object, name, value)
-	{
-		fprintf(page, "<tr><td>%s</td><td>", name);
-		if (json_is_integer(value))
-			fprintf(page, "%lld", (long long)json_integer_value(value));
-		else
-			put_text(page, json_string_value(value));
-		fputs("</td></tr>\n", page);
-	}
-	fputs("</table>\n", page);
-	json_decref(object);
-}
-
 int storm_write_html(const struct storm_options *options, struct storm_result *result)
 {
-	FILE *page = fopen(options->html, "we");
+	FILE *page = page_begin(options->html);
 	bool good;
 
-	if (!page) {
-		fprintf(stderr, "clone_storm: write %s: %s\n", options->html, strerror(errno));
+	if (!page)
 		return -1;
-	}
 	put_head(page, options, result);
 	good = put_latency(page, result);
 	storm_peers_html(page, result);
 	good = put_stages(page, result) && good;
 	good = put_memory(page, options, result) && good;
-	put_host(page, &result->host);
-	fputs("<p>bench/METHOD.md says how these figures are taken and what they do not show.</p>\n"
-	      "</body>\n</html>\n",
-	      page);
-	if (ferror(page) | fclose(page)) {
-		fprintf(stderr, "clone_storm: write %s: %s\n", options->html, strerror(errno));
-		return -1;
-	}
-	return good ? 0 : -1;
+	page_host(page, &result->host);
+	return page_end(page, options->html) == 0 && good ? 0 : -1;
 }

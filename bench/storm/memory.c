@@ -6,26 +6,25 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SAMPLE_MAX	   200
+#define SAMPLE_MAX	 200
 
-#define SETTLE_STEP_NS	   200000000L
-#define SETTLE_QUIET_STEPS 15	/* without a rise: three seconds */
-#define SETTLE_STEPS_MAX   125	/* 25 seconds: a first look must not take a minute */
-#define SETTLE_RISE_KIB	   2048 /* less than this is not a rise */
+#define SETTLE_STEP_NS	 200000000L
+#define SETTLE_STEPS_MAX 125  /* 25 seconds: a first look must not take a minute */
+#define SETTLE_RISE_KIB	 2048 /* less than this is not a rise */
 
 /*
  * Wait until the host has got back what ended processes held: that can take it half a minute, where
  * freed pages are reported to a hypervisor first. Counting from before that would flatter us.
  * False when it was still rising at the end of our patience.
  */
-static bool settle(struct host_memory *now)
+static bool settle(struct host_memory *now, unsigned int quiet_steps)
 {
 	const struct timespec step = {.tv_nsec = SETTLE_STEP_NS};
 	long highest = now->available;
 	unsigned int quiet = 0;
 
-	for (unsigned int i = 0; i < SETTLE_STEPS_MAX && quiet < SETTLE_QUIET_STEPS; i++) {
-		if (i == SETTLE_QUIET_STEPS && isatty(STDERR_FILENO))
+	for (unsigned int i = 0; i < SETTLE_STEPS_MAX && quiet < quiet_steps; i++) {
+		if (i == quiet_steps && isatty(STDERR_FILENO))
 			fprintf(stderr, "\rwaiting for the host's memory to settle ...");
 		nanosleep(&step, NULL);
 		if (host_memory_read(now) < 0)
@@ -36,14 +35,14 @@ static bool settle(struct host_memory *now)
 			quiet = 0;
 		}
 	}
-	return quiet == SETTLE_QUIET_STEPS;
+	return quiet == quiet_steps;
 }
 
-void memory_start(struct storm_memory *memory)
+void memory_start(struct storm_memory *memory, unsigned int quiet_steps)
 {
 	*memory = (struct storm_memory){0};
 	if (host_memory_read(&memory->before) == 0)
-		memory->settled = settle(&memory->before);
+		memory->settled = settle(&memory->before, quiet_steps);
 	memory->peak = memory->before;
 }
 

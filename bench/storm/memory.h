@@ -7,11 +7,15 @@
 
 #include "bench/storm/storm.h"
 
+/* As long without a rise (3 seconds) is quiet enough for a figure that stands for itself. */
+#define MEMORY_QUIET_STEPS 15u
+
 /*
- * Before the first clone, with the client's own buffers in place. Waits, 3 to 25 seconds, until the
- * host's free memory has stopped rising from what ran before; notes whether it had.
+ * Before the first clone, with the client's own buffers in place. Waits, 25 seconds at most, until
+ * the host's free memory has not risen from what ran before for quiet_steps of 0.2 seconds; notes
+ * whether it had.
  */
-void memory_start(struct storm_memory *memory);
+void memory_start(struct storm_memory *memory, unsigned int quiet_steps);
 
 /* Note the host's memory while that many clones are alive. */
 void memory_curve_point(struct storm_memory *memory, size_t alive);

@@ -14,12 +14,6 @@
 #define BINS	60
 #define SVG_MAX (4u << 20)
 
-/* A gnuplot that is reading its script from us and will write file. */
-struct plot {
-	FILE *script;
-	char file[108];
-};
-
 bool plots_available(void)
 {
 	const char *path = getenv("PATH");
@@ -41,7 +35,7 @@ bool plots_available(void)
 	return found;
 }
 
-static bool plot_open(struct plot *plot, unsigned int height)
+bool plot_open(struct plot *plot, unsigned int height)
 {
 	int fd;
 
@@ -68,8 +62,7 @@ static bool plot_open(struct plot *plot, unsigned int height)
 	return true;
 }
 
-/* Wait for gnuplot and take the <svg> element out of what it wrote. */
-static char *plot_close(struct plot *plot)
+char *plot_close(struct plot *plot)
 {
 	int status = pclose(plot->script);
 	char *text = NULL, *svg;

@@ -36,6 +36,13 @@ enum storm_check {
 	CHECK_BY_ANYTHING, /* whatever it is: not empty                                   */
 };
 
+/* A storm for each cell of a grid of templates and numbers of clones, instead of one. */
+enum storm_sweep {
+	STORM_SWEEP_NONE,
+	STORM_SWEEP_FULL,
+	STORM_SWEEP_QUICK, /* a grid so small that it shows nothing but that it works */
+};
+
 #define STORM_SERVER_OPTIONS 32
 
 struct storm_options {
@@ -51,6 +58,8 @@ struct storm_options {
 	size_t concurrency; /* requests under way at once                                 */
 	double rate;	    /* requests a second; 0: closed loop                          */
 	bool alive;	    /* keep all clones alive until the last has answered          */
+	bool no_memory;	    /* no round of living clones for their memory                 */
+	enum storm_sweep sweep;
 	const char *request;
 	size_t request_len;
 	const char *socket; /* of a running server; NULL: start one                       */

@@ -146,10 +146,14 @@ static int fill_from_chain(void *ctx, int fd, struct error *error)
 
 static int run_commit(const struct disk_command *command, char **words)
 {
+	/* Open, and so locked, until all is read: nobody may write to it meanwhile. */
+	_cleanup_close_ int fd = -1;
 	struct export_source source;
 	struct error error;
-	int rc = export_open_chain(words[0], &source, &error);
+	int rc;
 
+	fd = disk_file_open(words[0], false, &error);
+	rc = fd < 0 ? fd : export_open_chain(words[0], &source, &error);
 	if (rc == 0) {
 		rc = disk_file_replace(words[1], fill_from_chain, &source, &error);
 		export_close_chain(&source);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,24 @@
 
 #include "forkserver/proto/disk_lock.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/base/util.h"
+
+/* How long a file may be in use before that is an error, and how often to look. */
+#define LOCK_WAIT_NS (2 * NS_PER_SEC)
+#define LOCK_LOOK_MS 5
+
+/* A clone that has just been killed may have transfers under way, which end soon. */
+static int lock(int fd, bool writes, struct error *error)
+{
+	uint64_t until_ns = now_ns() + LOCK_WAIT_NS;
+	int rc = disk_lock(fd, writes, error);
+
+	while (rc == -EBUSY && now_ns() < until_ns) {
+		(void)poll(NULL, 0, LOCK_LOOK_MS);
+		rc = disk_lock(fd, writes, error);
+	}
+	return rc;
+}
 
 int disk_file_open(const char *path, bool writes, struct error *error)
 {
@@ -34,7 +53,7 @@ int disk_file_open(const char *path, bool writes, struct error *error)
 	if (fd < 0)
 		return error_set_errno(error, errno, "cannot open %.120s%s", path,
 				       writes ? " for writing" : "");
-	rc = disk_lock(fd, writes, error);
+	rc = lock(fd, writes, error);
 	if (rc < 0) {
 		error_prefix(error, "%.120s", path);
 		return rc;
@@ -54,12 +73,12 @@ static int open_folder(const char *path, struct place *ret, struct error *error)
 	const char *slash = strrchr(path, '/');
 	char folder[4096] = ".";
 
+	*ret = (struct place){.name = slash ? slash + 1 : path, .folder = -1};
 	if (slash && (size_t)(slash - path) + 1 >= sizeof(folder))
 		return error_set(error, ENAMETOOLONG, "%.80s...: the name is too long", path);
 	if (slash)
 		snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path),
 			 path);
-	*ret = (struct place){.name = slash ? slash + 1 : path};
 	snprintf(ret->temporary, sizeof(ret->temporary), ".forkvm-%d.part", getpid());
 	ret->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (ret->folder < 0)
@@ -120,7 +139,7 @@ static int put_in_place(const struct place *place, int fd, bool *named, struct e
 
 int disk_file_replace(const char *path, disk_file_fill *fill, void *ctx, struct error *error)
 {
-	struct place place = {.folder = -1};
+	struct place place = {.folder = -1, .name = ""};
 	_cleanup_close_ int fd = -1;
 	bool named = false;
 	int rc = open_folder(path, &place, error);

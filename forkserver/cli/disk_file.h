@@ -10,8 +10,8 @@
 #include "vmm/base/error.h"
 
 /*
- * Open a file for a clone, and lock it (proto/disk_lock.h). Returns the descriptor, or -errno with
- * words that name the file.
+ * Open a file for a clone, and lock it (proto/disk_lock.h), for which it waits up to 2 s. Returns
+ * the descriptor, or -errno with words that name the file.
  */
 int disk_file_open(const char *path, bool writes, struct error *error);
 

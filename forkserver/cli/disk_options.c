@@ -192,7 +192,7 @@ int disk_options_parse_given(const char *value, struct disk_given *ret, struct e
 				    "twice";
 	const char *equals = strchr(value, '=');
 	char number[8] = "";
-	const char *rest;
+	const char *rest = NULL;
 	uint64_t slot = 0;
 	int rc;
 

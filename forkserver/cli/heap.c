@@ -30,7 +30,7 @@
 #define ALIGNMENT   16u
 #define CLASS_FIRST 5u	/* blocks of 32 bytes, the header included */
 #define CLASS_LAST  15u /* of 32 KiB; what is larger is mapped     */
-#define ARENA_BYTES (192u << 10)
+#define ARENA_BYTES (288u << 10)
 #define CHUNK_BYTES (256u << 10) /* where the arena does not suffice */
 
 #define MAGIC_USED  0x75736564u

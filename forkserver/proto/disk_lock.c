@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "vmm/base/call.h"
+
 #define LOCKED_BYTE (INT64_MAX - 1)
 
 int disk_lock(int fd, bool writes, struct error *error)
@@ -20,7 +22,7 @@ int disk_lock(int fd, bool writes, struct error *error)
 		.l_len = 1,
 	};
 
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
+	if (call_fcntl_lock(fd, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
 		return 0;
 	return error_set(error, EBUSY,
 			 writes ? "is in use by a server or a clone, and can be written to by none "

@@ -203,7 +203,8 @@ static int convert(struct backing *image, uint64_t size, const char *folder, int
 int backing_open(const struct serve_disk *disk, const char *folder, int stop_fd,
 		 struct backing *ret, struct error *error)
 {
-	struct qcow2_header header;
+	struct qcow2_header header = {0};
+	bool is_qcow2;
 	int rc;
 
 	*ret = (struct backing){.fd = -1};
@@ -215,11 +216,11 @@ int backing_open(const struct serve_disk *disk, const char *folder, int stop_fd,
 			       "is qcow2, and the raw copy made of it goes with the server, where "
 			       "a durable disk needs an image that stays: convert it first "
 			       "(qemu-img convert -O raw)");
+	is_qcow2 = rc > 0;
 	if (rc >= 0)
-		rc = rc > 0 ? check_size(header.size, error) < 0
-				      ? -error->code
-				      : convert(ret, header.size, folder, stop_fd, error)
-			    : check_size(ret->size, error);
+		rc = check_size(is_qcow2 ? header.size : ret->size, error);
+	if (rc == 0 && is_qcow2)
+		rc = convert(ret, header.size, folder, stop_fd, error);
 	if (rc < 0) {
 		fd_close(&ret->fd);
 		error_prefix(error, "--disk %.80s", disk->path);
@@ -229,7 +230,7 @@ int backing_open(const struct serve_disk *disk, const char *folder, int stop_fd,
 
 int backing_check_given(int fd, bool writable, struct error *error)
 {
-	struct statx found;
+	struct statx found = {0};
 	int flags = fcntl(fd, F_GETFL);
 	int rc = flags < 0 ? -errno : sys_statx(fd, &found);
 
@@ -244,9 +245,9 @@ int backing_check_given(int fd, bool writable, struct error *error)
 		return error_set(error, EACCES,
 				 "is open for reading only, and was given for "
 				 "writing");
-	if (flags & (O_APPEND | O_NONBLOCK))
+	if (flags & (O_APPEND | O_NONBLOCK | O_DIRECT))
 		return error_set(error, EINVAL,
-				 "is open with O_APPEND or O_NONBLOCK: a disk can "
-				 "have neither");
+				 "is open with O_APPEND, O_NONBLOCK or O_DIRECT: a disk's file has "
+				 "none of them");
 	return S_ISREG(found.stx_mode) ? check_size(found.stx_size, error) : 0;
 }

@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "forkserver/proto/disk_lock.h"
 #include "forkserver/server/disks.h"
 #include "forkserver/server/gate.h"
 
@@ -53,13 +54,16 @@ static int make_memfd(const char *name, int wanted)
 static int make_file(const struct launch *launch, unsigned int disk, bool named, int wanted)
 {
 	char name[OVERLAYS_NAME_SIZE] = ".";
+	long fd;
 
 	if (named)
 		overlays_name_clone(name, launch->disks->server_name, launch->clone_id, disk);
-	return place(nursery_call(SYS_openat, FD_OVERLAYS, (long)(uintptr_t)name,
-				  named ? OVERLAYS_OPEN_NAMED : OVERLAYS_OPEN_UNNAMED,
-				  OVERLAYS_MODE, 0, 0),
-		     wanted);
+	fd = nursery_call(SYS_openat, FD_OVERLAYS, (long)(uintptr_t)name,
+			  named ? OVERLAYS_OPEN_NAMED : OVERLAYS_OPEN_UNNAMED, OVERLAYS_MODE, 0, 0);
+	/* Nobody is to make an image of it as long as the clone lives. It is new: nobody has. */
+	if (fd >= 0 && named)
+		(void)disk_lock((int)fd, true, NULL);
+	return place(fd, wanted);
 }
 
 static int make_files(const struct launch *launch, unsigned int disk, struct disk_overlay *overlay,

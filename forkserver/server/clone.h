@@ -32,11 +32,12 @@ enum clone_state {
 
 struct clone {
 	struct watch watch;
-	struct list link;	/* of clones.live, by id; or of clones.unused */
-	struct list owner_link; /* of its connection's clones                 */
-	struct list loan_link;	/* of clones.on_loan                          */
-	struct conn *owner;	/* whom to tell of the end; NULL: nobody      */
-	struct timer timer;	/* its timeout                                */
+	struct list link;	  /* of clones.live, by id; or of clones.unused */
+	struct list owner_link;	  /* of its connection's clones                 */
+	struct list loan_link;	  /* of clones.on_loan                          */
+	struct clone *next_of_id; /* in its chain of clones.by_id             */
+	struct conn *owner;	  /* whom to tell of the end; NULL: nobody      */
+	struct timer timer;	  /* its timeout                                */
 	enum clone_state state;
 	struct spare spare; /* if it was made ahead */
 	uint64_t id;
@@ -45,6 +46,7 @@ struct clone {
 	int pidfd; /* owned; clones made later do not get a copy */
 	/* answer, console, disks; owned until the child has its own table */
 	int loaned_fds[CLONE_GIVEN_MAX];
+	uid_t uid;		     /* of the client that asked for it                 */
 	unsigned int given_disks;    /* bit: that slot was filled for it                */
 	unsigned int written_disks;  /* bit: by a file that it writes to                */
 	unsigned int overlaid_disks; /* bit: that disk has an overlay of the clone's    */
@@ -66,6 +68,7 @@ struct clone {
 
 struct clones {
 	struct clone *records; /* private memory, record_count of them */
+	struct clone **by_id;  /* private memory: live ones in chains, as many as records */
 	uint32_t record_count;
 	uint32_t capacity;   /* how many may live, spares included                 */
 	uint32_t used;	     /* records ever used: those below are on one of the lists */
@@ -85,7 +88,11 @@ struct clones {
 int clones_init(struct clones *clones, uint32_t capacity, uint32_t further);
 void clones_done(struct clones *clones);
 
-/* The live clone of that id, or NULL. */
+/* Enter into, and take from, those that clones_find finds: with its id, while it lives. */
+void clones_enter(struct clones *clones, struct clone *clone);
+void clones_leave(struct clones *clones, const struct clone *clone);
+
+/* The live clone of that id, or NULL. Takes the same time whatever else lives. */
 struct clone *clones_find(struct clones *clones, uint64_t id);
 
 /* What a client gave for one clone: descriptors, owned; -1: none. */

@@ -227,6 +227,7 @@ static void enter_record(struct server *server, struct clone *clone)
 	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
 		clone->loaned_fds[i] = -1;
 	list_append(&server->clones.live, &clone->link);
+	clones_enter(&server->clones, clone);
 	list_init(&clone->loan_link);
 	list_init(&clone->owner_link);
 	list_init(&clone->spare.link);
@@ -240,6 +241,7 @@ int clone_fork(struct server *server, struct launch *launch, const void *body, s
 	struct clone *clone = take_record(clones);
 	int pidfd = -1;
 
+	*ret = clone;
 	clone->id = ++clones->last_id;
 	launch->machine = server->machine;
 	launch->server_pid = server->pid;
@@ -262,7 +264,6 @@ int clone_fork(struct server *server, struct launch *launch, const void *body, s
 		return cannot_fork(-clone->pid, error);
 	}
 	enter_record(server, clone);
-	*ret = clone;
 	return 0;
 }
 
@@ -300,6 +301,7 @@ void clone_begin(struct server *server, struct conn *conn, struct clone *clone,
 
 	clone->detached = request->detach;
 	clone->session = request->session;
+	clone->uid = conn ? conn->uid : server->uid;
 	clone->received_ns = server->now_ns;
 	memcpy(clone->tag, request->tag, sizeof(clone->tag));
 	if (conn && !request->detach) {

@@ -28,6 +28,11 @@ static size_t records_size(uint32_t count)
 	return count * sizeof(struct clone);
 }
 
+static size_t chains_size(uint32_t count)
+{
+	return count * sizeof(struct clone *);
+}
+
 /* See whether one clone has outgrown its memory. */
 static void sample(struct server *server, struct clone *clone)
 {
@@ -109,24 +114,51 @@ int clones_init(struct clones *clones, uint32_t capacity, uint32_t further)
 	list_init(&clones->unused);
 	list_init(&clones->on_loan);
 	clones->records = private_map(records_size(clones->record_count));
-	return clones->records ? 0 : -ENOMEM;
+	clones->by_id = private_map(chains_size(clones->record_count));
+	if (clones->records && clones->by_id)
+		return 0;
+	clones_done(clones);
+	return -ENOMEM;
 }
 
 void clones_done(struct clones *clones)
 {
 	private_unmap(clones->records, records_size(clones->record_count));
+	private_unmap(clones->by_id, chains_size(clones->record_count));
 	clones->records = NULL;
+	clones->by_id = NULL;
+}
+
+/* Ids count up, so chains are even. */
+static struct clone **chain_of(struct clones *clones, uint64_t id)
+{
+	return &clones->by_id[id % clones->record_count];
+}
+
+void clones_enter(struct clones *clones, struct clone *clone)
+{
+	struct clone **chain = chain_of(clones, clone->id);
+
+	clone->next_of_id = *chain;
+	*chain = clone;
+}
+
+void clones_leave(struct clones *clones, const struct clone *clone)
+{
+	struct clone **place = chain_of(clones, clone->id);
+
+	while (*place != clone)
+		place = &(*place)->next_of_id;
+	*place = clone->next_of_id;
 }
 
 struct clone *clones_find(struct clones *clones, uint64_t id)
 {
-	for (struct list *link = clones->live.next; link != &clones->live; link = link->next) {
-		struct clone *clone = list_entry(link, struct clone, link);
+	struct clone *clone = *chain_of(clones, id);
 
-		if (clone->id == id)
-			return clone;
-	}
-	return NULL;
+	while (clone && clone->id != id)
+		clone = clone->next_of_id;
+	return clone;
 }
 
 void clone_rename(struct clones *clones, struct clone *clone, uint64_t id)

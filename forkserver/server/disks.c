@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "forkserver/proto/disk_lock.h"
 #include "forkserver/server/backing.h"
 #include "forkserver/server/descriptors.h"
 #include "forkserver/server/gate.h"
@@ -69,6 +70,8 @@ static int open_overlay(const struct server *server, unsigned int index, struct 
 	if (fd < 0)
 		return error_set_errno(error, errno, "cannot make %.60s/%.60s", overlays->path,
 				       name);
+	/* Until it is frozen, and opened anew. */
+	(void)disk_lock(fd, true, NULL);
 	return fd;
 }
 

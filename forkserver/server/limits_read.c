@@ -69,6 +69,9 @@ static uint64_t field(const char *text, const char *name)
 	return 0;
 }
 
+/* After its first round the kernel gives none below this (RESERVED_PIDS). */
+#define RESERVED_PIDS 300u
+
 /* The host's tasks: the fourth word of /proc/loadavg is "running/all". */
 static uint64_t count_tasks(const char *root)
 {
@@ -252,7 +255,7 @@ void limits_read(const char *root, struct limits_readings *ret)
 	if (!is_host_root(root))
 		read_limit(RLIMIT_NPROC, &ret->pools[LIMITS_USER_TASKS]);
 	ret->pools[LIMITS_PID_MAX] = (struct limits_pool){
-		read_number(root, "/proc/sys/kernel/pid_max"), count_tasks(root)};
+		read_number(root, "/proc/sys/kernel/pid_max"), count_tasks(root) + RESERVED_PIDS};
 	ret->pools[LIMITS_THREADS_MAX] = (struct limits_pool){
 		read_number(root, "/proc/sys/kernel/threads-max"), count_tasks(root)};
 	ret->pools[LIMITS_FILE_MAX] =

@@ -38,10 +38,36 @@ static void op_clone(struct server *server, struct conn *conn, const struct requ
 		conn_send_error(server, conn, request->tag, &error);
 }
 
+static void kill_one(struct server *server, struct clone *clone)
+{
+	if (clone->state == CLONE_SERVING)
+		clone_kill(clone, FORKVM_END_KILLED, "killed on request");
+	else
+		pool_retire(server, clone, SPARE_KILLED);
+}
+
+/* All that serve; spares serve nobody, and others would take their place. How many there were. */
+static uint64_t kill_all(struct server *server)
+{
+	struct list *live = &server->clones.live;
+	uint64_t count = 0;
+
+	for (struct list *link = live->next; link != live; link = link->next) {
+		struct clone *clone = list_entry(link, struct clone, link);
+
+		if (clone->state != CLONE_SERVING)
+			continue;
+		kill_one(server, clone);
+		count++;
+	}
+	return count;
+}
+
 static void op_kill(struct server *server, struct conn *conn, const struct request *request)
 {
 	struct clones *clones = &server->clones;
-	uint64_t count = 0;
+	struct clone *clone;
+	uint64_t count;
 	struct error error;
 
 	if (!server->serving) {
@@ -49,20 +75,12 @@ static void op_kill(struct server *server, struct conn *conn, const struct reque
 		conn_send_error(server, conn, request->tag, &error);
 		return;
 	}
-	for (struct list *link = clones->live.next; link != &clones->live; link = link->next) {
-		struct clone *clone = list_entry(link, struct clone, link);
-
-		/* "all" is all that serve: spares serve nobody, and others would take their place.
-		 */
-		if (request->all ? clone->state != CLONE_SERVING : clone->id != request->id)
-			continue;
-		if (clone->state == CLONE_SERVING)
-			clone_kill(clone, FORKVM_END_KILLED, "killed on request");
-		else
-			pool_retire(server, clone, SPARE_KILLED);
-		count++;
-	}
-	if (!request->all && !count) {
+	if (request->all) {
+		count = kill_all(server);
+	} else if ((clone = clones_find(clones, request->id))) {
+		kill_one(server, clone);
+		count = 1;
+	} else {
 		error_set(&error, ESRCH, "there is no live clone %" PRIu64, request->id);
 		conn_send_error(server, conn, request->tag, &error);
 		return;

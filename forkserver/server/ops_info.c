@@ -68,9 +68,11 @@ void ops_list(struct server *server, struct conn *conn, const struct request *re
 	json_t *array = json_array();
 	unsigned int count = 0;
 	bool more = false;
+	/* By id: the next page mostly begins behind one that still lives. */
+	const struct clone *last = clones_find(&server->clones, request->after);
+	struct list *link = last ? last->link.next : clones->live.next;
 
-	for (struct list *link = clones->live.next; link != &clones->live && !more;
-	     link = link->next) {
+	for (; link != &clones->live && !more; link = link->next) {
 		const struct clone *clone = list_entry(link, struct clone, link);
 
 		if (clone->id <= request->after)

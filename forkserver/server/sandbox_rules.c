@@ -108,6 +108,8 @@ static const struct sandbox_rule nursery_rules[] = {
 	 .reason = "a disk's ring, of which the next call restricts what it does"},
 	{CALL(io_uring_register), .reason = "restrictions, then nothing more: they forbid it"},
 	{CALL(openat), .reason = "overlays in a folder, and what is to have O_DIRECT anew"},
+	{CALL(fcntl), WHERE(1, INT_BITS, F_OFD_SETLK),
+	 .reason = "a durable overlay is its clone's"},
 	{CALL(fstat), .reason = "what kind of file a client gave"},
 	{CALL(fstatfs), .reason = "whether it is in memory"},
 	{CALL(statx), .reason = "what O_DIRECT asks for"},

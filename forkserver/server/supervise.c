@@ -276,6 +276,7 @@ static void free_record(struct server *server, struct clone *clone)
 	list_remove(&clone->loan_link);
 	list_remove(&clone->owner_link);
 	list_remove(&clone->link);
+	clones_leave(clones, clone);
 	list_append(&clones->unused, &clone->link);
 	clone->owner = NULL;
 	if (clone->state == CLONE_SERVING)

@@ -23,8 +23,6 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
-extern char **environ;
-
 /* What it prints goes to output_fd. Returns 0 or a positive errno, as posix_spawn does. */
 static int spawn(const struct tool *tool, int output_fd, pid_t *ret_pid)
 {

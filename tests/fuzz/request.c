@@ -41,6 +41,12 @@ static void parse(const char *line, size_t len)
 	FUZZ_CHECK(request.body_len <= FORKVM_PROTOCOL_MAX_REQUEST);
 	FUZZ_CHECK(strcmp(request_op_name(request.op), "unknown") != 0);
 	FUZZ_CHECK(!request.session || request.answer);
+	FUZZ_CHECK(request.disk_count <= FORKVM_PROTOCOL_MAX_DISKS);
+	FUZZ_CHECK(request.op != REQUEST_CLONE ||
+		   request.descriptors ==
+			   (unsigned int)request.answer + request.console + request.disk_count);
+	for (unsigned int i = 0; i < request.disk_count; i++)
+		FUZZ_CHECK(request.disks[i].slot < FORKVM_PROTOCOL_MAX_DISKS);
 	FUZZ_CHECK(request.op != REQUEST_KILL || request.has_id != request.all);
 }
 

@@ -43,6 +43,12 @@ def answers(data):
     return words[0], dict(word.split("=", 1) for word in words[1:] if "=" in word)
 
 
+def last_flushed(console):
+    """The last record that op=log has told of as flushed, from all of its console; 0: none."""
+    lines = console.decode().split("\n")
+    return int(lines[-2].split()[1]) if len(lines) > 1 else 0
+
+
 class Session:
     """A clone that stays, and is asked one operation of the stub blk after the other."""
 

@@ -13,7 +13,8 @@ from harness import Server, is_alive, run, wait_until
 
 OK, FAILED, MISUSED, UNREACHABLE, CLONE = range(5)
 MAX_REQUEST = 65536
-VERBS = ("serve", "clone", "list", "inspect", "kill", "freeze", "stats", "stop", "version", "help")
+VERBS = ("serve", "clone", "list", "inspect", "kill", "disk", "freeze", "stats", "stop",
+         "version", "help")
 
 
 class Cli(harness.TestCase):
@@ -39,7 +40,7 @@ class Cli(harness.TestCase):
             told = run("help", verb)
             self.expect(told, OK)
             self.assertIn(b"usage: forkvm " + verb.encode(), told.stdout)
-        for verb in ("serve", "clone", "list", "inspect", "kill", "freeze", "stats", "stop"):
+        for verb in VERBS[:-2]:
             self.assertEqual(run(verb, "--help").stdout, run("help", verb).stdout)
 
     def test_version(self):

@@ -27,6 +27,8 @@ class Overlays(disks.DiskTestCase):
         yield "memory, no io_uring", ("--no-io-uring",)
         yield "folder", ("--overlay", self.overlays())
         yield "folder, no io_uring", ("--overlay", self.overlays(), "--no-io-uring")
+        # With several vCPUs requests are served by a thread of their own.
+        yield "folder, two vCPUs", ("--overlay", self.overlays(), "--cpus", "2")
 
     def test_isolation(self):
         """50 clones write different patterns to the same blocks; each finds its own, and what is
@@ -297,6 +299,29 @@ class Export(disks.DiskTestCase):
                 told = bytes.fromhex(session.do(f"op=peek disk={disk} size=512 block=8000")["data"])
                 self.assertEqual(told[:8], b"IMAGE\0\0\0")
 
+    def test_while_it_writes(self):
+        """A guest that is stopped in the middle of it: what it had flushed is in the export."""
+        dice = random.Random(2)
+        with open(self.image, "r+b") as image:
+            image.truncate(0)
+            image.truncate(self.blocks * BLOCK)
+        for options in (("--cpus", "1"), ("--cpus", "2")):
+            with self.serve("--overlay", self.overlays(), *options,
+                            disks=[self.image + ",durable", "none"]) as server:
+                with Session(server, "op=log count=64 flush=16 depth=16", console=True) as session:
+                    told = b""
+                    for _ in range(10):
+                        time.sleep(dice.random() * 0.02)
+                        while harness.readable(session.console_fd, 0):
+                            told += os.read(session.console_fd, 1 << 16)
+                        out = self.path("out.img")
+                        result = server.cli("disk", "export", session.id, out)
+                        self.assertEqual(result.returncode, OK, result)
+                        last = disks.last_flushed(told)
+                        with Session(server, disks=[(1, out, "ro")]) as checker:
+                            checker.do(f"op=check disk=1 count=64 last={last}")
+                    self.assertGreater(last, 0)
+
     def test_sparse(self):
         """What nobody wrote takes no room."""
         sparse = self.path("sparse.img")
@@ -452,6 +477,27 @@ class Export(disks.DiskTestCase):
                 reply = connection.call("export", id=session.id, timeout_ms=3600001)
                 self.assertEqual(reply["error"]["code"], "ERANGE")
 
+    def test_another_users_clone(self):
+        if os.geteuid() != 0:
+            self.skipTest("being several users takes root")
+        with self.serve("--allow-uid", 65534) as server:
+            os.chmod(server.folder, 0o711)
+            os.chmod(self.folder, 0o777)
+            with Session(server) as session:
+                result = server.cli("disk", "export", session.id, self.path("out"), user=65534)
+                self.assertEqual(result.returncode, FAILED, result)
+                self.assertIn(b"another user's", result.stderr)
+            asked = server.cli("clone", "--detach", "--request", "op=log quiet=1 count=64",
+                               user=65534)
+            self.assertEqual(asked.returncode, OK, asked)
+            number = asked.stdout.decode().strip()
+            for who in ({"user": 65534}, {}):
+                result = server.cli("disk", "export", number, self.path("out"), **who)
+                self.assertEqual(result.returncode, OK, result)
+                os.unlink(self.path("out"))
+            server.cli("kill", number)
+            server.wait_quiet()
+
     def test_nothing_is_left(self):
         with self.serve_with() as server:
             server.check_serving()
@@ -506,6 +552,20 @@ class Durable(disks.DiskTestCase):
             session.do("op=verify block=300 count=100 expect=zero")
         # The template's own can be committed as well.
         self.commit("shop-template-0-0.overlay", "template.img")
+
+    def test_in_use(self):
+        """No image is made of what a clone still writes to."""
+        with self.serve_durable() as server, Session(server) as session:
+            session.do("op=fill count=4")
+            path = os.path.join(self.overlays(), "default-1-0.overlay")
+            for args in (("commit", path, self.path("out")), ("info", path)):
+                result = run("disk", *args)
+                self.assertEqual(result.returncode, FAILED, result)
+                self.assertIn(b"being written to by a clone", result.stderr)
+            # What the template wrote is not written to any more.
+            self.commit("default-template-0-0.overlay")
+            self.assert_end(session.end(), "done")
+            self.commit("default-1-0.overlay")
 
     def test_restart(self):
         """A second server leaves the first one's files alone."""
@@ -562,11 +622,17 @@ class Durable(disks.DiskTestCase):
             told = b""
             while piece := os.read(session.console_fd, 1 << 16):
                 told += piece
-        lines = told.decode().split("\n")
-        last = int(lines[-2].split()[1]) if len(lines) > 1 else 0
-        name = f"default-{session.id}-0.overlay"
-        out = self.commit(name)
-        os.unlink(os.path.join(self.overlays(), name))
+        last = disks.last_flushed(told)
+        path = os.path.join(self.overlays(), f"default-{session.id}-0.overlay")
+        out = self.path("committed.img")
+        result = run("disk", "commit", path, out)
+        if os.path.exists(path):
+            os.unlink(path)
+        if not told and result.returncode == FAILED:
+            # Killed before its guest ran: the overlay was not made yet, or not its header.
+            self.assertRegex(result.stderr, b"is no overlay|No such file")
+            return 0
+        self.assertEqual(result.returncode, OK, result)
         with Session(server, disks=[(1, out, "ro")]) as checker:
             checker.do(f"op=check disk=1 block=3 count={count} last={last}")
         return last
@@ -585,8 +651,7 @@ class Durable(disks.DiskTestCase):
                 told = b""
                 while piece := os.read(session.console_fd, 1 << 16):
                     told += piece
-                lines = told.decode().split("\n")
-                last = int(lines[-2].split()[1]) if len(lines) > 1 else 0
+                last = disks.last_flushed(told)
                 out = self.commit(f"default-{session.id}-0.overlay")
                 session.close()
                 with self.serve(disks=[out]) as checker, Session(checker) as check:

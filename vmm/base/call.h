@@ -54,6 +54,12 @@ static inline int call_memfd_create(const char *name, unsigned int flags)
 	return (int)base_call(SYS_memfd_create, (uintptr_t)name, flags, 0, 0, 0);
 }
 
+/* F_OFD_SETLK */
+static inline int call_fcntl_lock(int fd, const struct flock *lock)
+{
+	return (int)base_call(SYS_fcntl, (uintptr_t)fd, F_OFD_SETLK, (uintptr_t)lock, 0, 0);
+}
+
 static inline int call_ioctl(int fd, unsigned long request, void *argument)
 {
 	return (int)base_call(SYS_ioctl, (uintptr_t)fd, request, (uintptr_t)argument, 0, 0);

@@ -30,8 +30,9 @@ struct vcpu {
 	struct machine *machine;
 	struct kvm_vcpu kvm;
 	struct thread thread;
-	bool halted;  /* HLT without anything that could wake it; stays so in clones */
-	bool retried; /* the instruction at retry_rip was given all of RAM once */
+	bool halted;	   /* HLT without anything that could wake it; stays so in clones */
+	bool retried;	   /* the instruction at retry_rip was given all of RAM once */
+	uint32_t refusals; /* EAGAIN of KVM_RUN, one after another */
 	uint64_t retry_rip;
 };
 

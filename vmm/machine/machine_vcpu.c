@@ -14,6 +14,8 @@
 #include "vmm/machine/internal.h"
 #include "vmm/machine/memslots.h"
 
+#define REFUSALS_MAX 1000u /* some milliseconds of trying: tasks may be had again */
+
 /* What the loop does after an exit. */
 enum verdict {
 	RUN_ON,
@@ -298,14 +300,34 @@ static enum verdict on_exit(struct vcpu *vcpu)
 	}
 }
 
+/*
+ * KVM_RUN says EAGAIN to a secondary vCPU that was woken by its start-up interrupt, once; and to
+ * any vCPU, at once and for good, when the worker thread that KVM makes at a VM's first run is
+ * refused.
+ */
+static enum verdict on_refusal(struct vcpu *vcpu)
+{
+	struct error error;
+
+	if (++vcpu->refusals < REFUSALS_MAX)
+		return RUN_ON;
+	error_set(
+		&error, EAGAIN,
+		"KVM cannot run vCPU %u: the host allows no more tasks, and KVM needs one for each "
+		"VM (limits of user, cgroup or kernel.pid_max)",
+		vcpu->kvm.index);
+	return end_with(vcpu, MACHINE_END_HOST_ERROR, &error);
+}
+
 static enum verdict on_run_error(struct vcpu *vcpu, int code)
 {
 	struct error error;
 
 	switch (code) {
 	case EINTR:
-	case EAGAIN: /* an AP waiting for its start-up interrupt */
 		return RUN_ON;
+	case EAGAIN:
+		return on_refusal(vcpu);
 	case ENOMEM:
 		error_set(&error, code, "the host has no memory left for the guest");
 		return end_with(vcpu, MACHINE_END_OUT_OF_MEMORY, &error);
@@ -342,6 +364,8 @@ static enum verdict step(struct vcpu *vcpu)
 	/* A pause is over when its thread has the lock; a stop is not. */
 	if (!atomic_load(&machine->stop))
 		__atomic_store_n(&vcpu->kvm.run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	if (rc == 0 && vcpu->refusals)
+		vcpu->refusals = 0;
 	if (rc < 0)
 		verdict = on_run_error(vcpu, code);
 	else if (machine->progress == PROGRESS_ENDED)

@@ -422,14 +422,9 @@ def overlay_seeds():
 
 
 def main():
-<<<<<<< HEAD
-    seeds = {"bzimage": bzimage_seeds(), "doorbells": doorbell_seeds(), "elf": elf_seeds(),
-             "overlay": overlay_seeds(), "request": request_seeds(), "serial": serial_seeds(),
-=======
     seeds = {"blk": blk_seeds(), "bzimage": bzimage_seeds(), "doorbells": doorbell_seeds(),
-             "elf": elf_seeds(),
-             "request": request_seeds(), "serial": serial_seeds(),
->>>>>>> blk
+             "elf": elf_seeds(), "overlay": overlay_seeds(), "request": request_seeds(),
+             "serial": serial_seeds(),
              "virtqueue": virtqueue_seeds(), "vmlinux": vmlinux_seeds()}
     for target, inputs in seeds.items():
         folder = os.path.join(HERE, target)

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/unit/vmm/block/fixture.h"
 #include "vmm/base/util.h"
@@ -257,4 +258,36 @@ Test(engine, iovecs_of_many_parts)
 	disk_free(disk);
 	free(model);
 	free(memory);
+}
+
+/* The kernel reads 2 GiB at most by one submission; most of the memory here is the same. */
+Test(engine, more_than_one_submission_can_transfer)
+{
+	const uint64_t part = 2 * MIB + 16 * KIB, last = (DISK_IOV_MAX - 1) * part;
+	struct disk_config config = fixture_config(fixture_file(false));
+	uint8_t *memory = aligned_alloc(DISK_BLOCK, part), *end = aligned_alloc(DISK_BLOCK, 4096);
+	struct iovec iov[DISK_IOV_MAX];
+	struct disk_request request = {
+		.op = DISK_READ, .length = last + 4096, .iov = iov, .iov_count = DISK_IOV_MAX};
+	struct disk *disk;
+
+	cr_assert_gt(last, 1ull << 31);
+	cr_assert_eq(ftruncate(config.image_fd, (off_t)last + 4096), 0);
+	cr_assert_eq(pwrite(config.image_fd, "end", 3, (off_t)last), 3);
+	config.direct = DISK_DIRECT_ON;
+	disk = start_with(config);
+	for (uint32_t i = 0; i < DISK_IOV_MAX - 1; i++)
+		iov[i] = (struct iovec){memory, part};
+	iov[DISK_IOV_MAX - 1] = (struct iovec){end, 4096};
+	memset(memory, 1, part);
+	disk_submit(disk, &request);
+	disk_kick_wait(disk);
+	cr_assert_eq(disk_reap(disk), &request);
+	cr_assert_eq(request.result, 0);
+	cr_assert_eq(disk_get_stats(disk)->sync, 1, "the rest");
+	cr_assert_eq(memcmp(end, "end", 4), 0);
+	cr_assert_eq(memory[part - 1], 0);
+	disk_free(disk);
+	free(memory);
+	free(end);
 }

@@ -27,6 +27,23 @@
 #include "tests/unit/require.h"
 #include "vmm/base/util.h"
 
+static pid_t test_process;
+
+__attribute__((constructor)) static void note_process(void)
+{
+	test_process = getpid();
+}
+
+void fixture_expect(bool condition, const char *what, const char *why)
+{
+	if (condition)
+		return;
+	if (getpid() == test_process)
+		cr_assert_fail("%s does not hold: %s", what, why);
+	fprintf(stderr, "in a child: %s does not hold: %s\n", what, why);
+	_exit(99);
+}
+
 uint64_t fixture_random(uint64_t *state)
 {
 	uint64_t z = (*state += 0x9e3779b97f4a7c15ull); /* splitmix64 */
@@ -73,7 +90,7 @@ void fixture_path(char *path)
 
 	snprintf(path, HELPER_PATH_SIZE, "%s/forkvm-disk-XXXXXX", fixture_folder());
 	fd = mkstemp(path);
-	cr_assert_geq(fd, 0, "%s: %s", path, strerror(errno));
+	EXPECT(fd >= 0, path);
 	close(fd);
 	unlink(path);
 }
@@ -90,7 +107,7 @@ int fixture_file(bool in_memory)
 		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		unlink(path);
 	}
-	cr_assert_geq(fd, 0, "%s", strerror(errno));
+	EXPECT(fd >= 0, strerror(errno));
 	return fd;
 }
 
@@ -99,7 +116,7 @@ static void write_content(int fd, uint64_t seed, uint64_t size)
 	uint8_t *content = malloc(size);
 
 	fixture_fill(seed, content, size);
-	cr_assert_eq(pwrite(fd, content, size, 0), (ssize_t)size);
+	EXPECT(pwrite(fd, content, size, 0) == (ssize_t)size, "");
 	free(content);
 }
 
@@ -117,7 +134,7 @@ void fixture_named_image(char *path, uint64_t seed, uint64_t size)
 
 	fixture_path(path);
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	cr_assert_geq(fd, 0, "%s", strerror(errno));
+	EXPECT(fd >= 0, strerror(errno));
 	write_content(fd, seed, size);
 	close(fd);
 }
@@ -133,7 +150,7 @@ struct disk *fixture_open(const struct disk_config *config)
 	struct error error = {0};
 	struct disk *disk = NULL;
 
-	cr_assert_eq(disk_open(config, &disk, &error), 0, "%s", error.text);
+	EXPECT(disk_open(config, &disk, &error) == 0, error.text);
 	return disk;
 }
 
@@ -141,21 +158,21 @@ void fixture_start(struct disk *disk)
 {
 	struct error error = {0};
 
-	cr_assert_eq(disk_start(disk, &error), 0, "%s", error.text);
+	EXPECT(disk_start(disk, &error) == 0, error.text);
 }
 
 void fixture_freeze(struct disk *disk)
 {
 	struct error error = {0};
 
-	cr_assert_eq(disk_freeze(disk, &error), 0, "%s", error.text);
+	EXPECT(disk_freeze(disk, &error) == 0, error.text);
 }
 
 void fixture_clone(struct disk *disk, const struct disk_overlay *overlay)
 {
 	struct error error = {0};
 
-	cr_assert_eq(disk_clone(disk, overlay, &error), 0, "%s", error.text);
+	EXPECT(disk_clone(disk, overlay, &error) == 0, error.text);
 }
 
 int fixture_io(struct disk *disk, enum disk_op op, uint64_t offset, uint64_t length, void *memory)
@@ -169,17 +186,24 @@ int fixture_io(struct disk *disk, enum disk_op op, uint64_t offset, uint64_t len
 
 	disk_submit(disk, &request);
 	disk_kick_wait(disk);
-	cr_assert_eq(disk_reap(disk), &request);
-	cr_assert_null(disk_reap(disk));
-	cr_assert_eq(disk_in_flight(disk), 0);
+	EXPECT(disk_reap(disk) == &request, "");
+	EXPECT(!disk_reap(disk), "");
+	EXPECT(disk_in_flight(disk) == 0, "");
 	return request.result;
 }
 
 static void check_same(const uint8_t *got, const uint8_t *wanted, uint64_t offset, uint64_t size)
 {
-	for (uint64_t i = 0; i < size; i++)
-		cr_assert_eq(got[i], wanted[i], "byte %llu: %02x, not %02x",
-			     (unsigned long long)(offset + i), got[i], wanted[i]);
+	char text[64];
+	uint64_t at = 0;
+
+	while (at < size && got[at] == wanted[at])
+		at++;
+	if (at == size)
+		return;
+	snprintf(text, sizeof(text), "byte %llu: %02x, not %02x", (unsigned long long)(offset + at),
+		 got[at], wanted[at]);
+	EXPECT(false, text);
 }
 
 void fixture_check(struct disk *disk, const uint8_t *model)
@@ -191,9 +215,8 @@ void fixture_check(struct disk *disk, const uint8_t *model)
 	for (unsigned int i = 0; at < disk_size(disk); i++) {
 		uint64_t part = min_u64(steps[i % ARRAY_SIZE(steps)], disk_size(disk) - at);
 
-		cr_assert_eq(fixture_io(disk, DISK_READ, at, part, memory), 0);
-		if (memcmp(memory, model + at, part))
-			check_same(memory, model + at, at, part);
+		EXPECT(fixture_io(disk, DISK_READ, at, part, memory) == 0, "");
+		check_same(memory, model + at, at, part);
 		at += part;
 	}
 	free(memory);
@@ -206,13 +229,12 @@ void fixture_check_export(const struct export_source *source, const uint8_t *mod
 	struct stat st;
 	uint8_t *map;
 
-	cr_assert_eq(export_write(source, fd, NULL, NULL, &error), 0, "%s", error.text);
-	cr_assert_eq(fstat(fd, &st), 0);
-	cr_assert_eq((uint64_t)st.st_size, source->size);
+	EXPECT(export_write(source, fd, NULL, NULL, &error) == 0, error.text);
+	EXPECT(fstat(fd, &st) == 0, "");
+	EXPECT((uint64_t)st.st_size == source->size, "");
 	map = mmap(NULL, source->size, PROT_READ, MAP_PRIVATE, fd, 0);
-	cr_assert_neq(map, MAP_FAILED);
-	if (memcmp(map, model, source->size))
-		check_same(map, model, 0, source->size);
+	EXPECT(map != MAP_FAILED, strerror(errno));
+	check_same(map, model, 0, source->size);
 	munmap(map, source->size);
 	close(fd);
 }
@@ -227,8 +249,8 @@ void fixture_refuse(int call, int error)
 	};
 	struct sock_fprog program = {.len = ARRAY_SIZE(filter), .filter = filter};
 
-	cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-	cr_assert_eq(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), 0);
+	EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "");
+	EXPECT(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0, "");
 }
 
 int fixture_mounted_file(const char *type, const char *options)
@@ -237,16 +259,16 @@ int fixture_mounted_file(const char *type, const char *options)
 	int fd;
 
 	require(geteuid() == 0, "a mount needs root");
-	cr_assert_eq(unshare(CLONE_NEWNS), 0, "%s", strerror(errno));
-	cr_assert_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	EXPECT(unshare(CLONE_NEWNS) == 0, strerror(errno));
+	EXPECT(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0, "");
 	helper_path(folder, "");
-	cr_assert_eq(mkdir(folder, 0700), 0);
-	cr_assert_eq(mount("none", folder, type, 0, options), 0, "%s", strerror(errno));
+	EXPECT(mkdir(folder, 0700) == 0, "");
+	EXPECT(mount("none", folder, type, 0, options) == 0, strerror(errno));
 	snprintf(path, sizeof(path), "%s/file", folder);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(umount2(folder, MNT_DETACH), 0);
-	cr_assert_eq(rmdir(folder), 0);
+	EXPECT(fd >= 0, path);
+	EXPECT(umount2(folder, MNT_DETACH) == 0, "");
+	EXPECT(rmdir(folder) == 0, "");
 	return fd;
 }
 
@@ -254,6 +276,6 @@ uint64_t fixture_allocated(int fd)
 {
 	struct stat st;
 
-	cr_assert_eq(fstat(fd, &st), 0);
+	EXPECT(fstat(fd, &st) == 0, "");
 	return (uint64_t)st.st_blocks * 512;
 }

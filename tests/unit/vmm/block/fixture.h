@@ -11,6 +11,18 @@
 #include "vmm/block/disk.h"
 #include "vmm/block/export.h"
 
+/*
+ * What must hold, in a child of the test too: Criterion's own checks hang there when they do not.
+ * why: a text.
+ */
+#define EXPECT(condition, why)                             \
+	do {                                               \
+		bool holds_ = (condition);                 \
+                                                           \
+		fixture_expect(holds_, #condition, (why)); \
+	} while (0)
+void fixture_expect(bool condition, const char *what, const char *why);
+
 /* Deterministic random numbers. */
 uint64_t fixture_random(uint64_t *state);
 void fixture_fill(uint64_t seed, void *memory, uint64_t size);

@@ -36,9 +36,9 @@ static bool is_stored(const struct disk *disk, uint64_t block)
 {
 	uint8_t byte = 0;
 
-	cr_assert_eq(pread(disk->top->file.fd, &byte, 1,
-			   (off_t)(overlay_map_offset(disk->size) + block / 8)),
-		     1);
+	EXPECT(pread(disk->top->file.fd, &byte, 1,
+		     (off_t)(overlay_map_offset(disk->size) + block / 8)) == 1,
+	       "");
 	return byte >> block % 8 & 1;
 }
 
@@ -46,7 +46,7 @@ static void write_block(struct disk *disk, uint64_t block)
 {
 	uint8_t memory[DISK_BLOCK] = {1};
 
-	cr_assert_eq(fixture_io(disk, DISK_WRITE, block * DISK_BLOCK, DISK_BLOCK, memory), 0);
+	EXPECT(fixture_io(disk, DISK_WRITE, block * DISK_BLOCK, DISK_BLOCK, memory) == 0, "");
 }
 
 Test(flush, stores_what_was_written_before_it)

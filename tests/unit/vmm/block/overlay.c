@@ -75,10 +75,11 @@ Test(overlay, runs_of_blocks)
 
 Test(overlay, the_last_block_of_a_full_page)
 {
-	struct overlay overlay = make(-1, OVERLAY_PAGE_BLOCKS * DISK_BLOCK, 0, false);
+	struct overlay overlay = make(-1, 2 * OVERLAY_PAGE_BLOCKS * DISK_BLOCK, 0, false);
 
 	mark(&overlay, 0, OVERLAY_PAGE_BLOCKS);
 	cr_assert_eq(run(&overlay, 0, OVERLAY_PAGE_BLOCKS, true), OVERLAY_PAGE_BLOCKS);
+	cr_assert_eq(run(&overlay, 0, 2 * OVERLAY_PAGE_BLOCKS, true), OVERLAY_PAGE_BLOCKS);
 	overlay_done(&overlay);
 }
 
