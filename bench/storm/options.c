@@ -48,6 +48,7 @@ static const char usage[] =
 	"  --rate R           open loop: R requests a second, whatever comes back; latency counts\n"
 	"                     from the moment a request was due\n"
 	"  --alive            keep all clones alive until the last has answered\n"
+	"  --no-memory        make no further clones to look at their memory (--alive has them)\n"
 	"  --timeout S        give up when nothing happens for S seconds (default 30)\n"
 	"  --sweep            instead: RAM from 128 MiB to 8 GiB, by how much of it is populated, "
 	"by\n"
@@ -56,11 +57,14 @@ static const char usage[] =
 	"  --sweep-quick      the same for a small grid, in seconds\n"
 	"Report\n"
 	"  --floor            run floor too, before, and print how many times its figures\n"
-	"  --peer qemu        measure QEMU's VM templating too, before, with the same kernel; its\n"
-	"                     guests answer on a serial port (METHOD.md)\n"
+	"  --peer qemu        measure QEMU's VM templating too, before, with the same guest: a "
+	"Linux\n"
+	"                     kernel, or the stubs hello, echo, dirty (METHOD.md)\n"
 	"  --peer boot        measure booting the guest in forkvm, without any template\n"
 	"  --peer floor       the same as --floor\n"
-	"  --peer-count N     clones of a peer (default --count, 100 at most); boots: 3 at most\n"
+	"  --peer-count N     clones of a peer (default --count, 100 at most); boots of Linux: 3 "
+	"at\n"
+	"                     most\n"
 	"  --qemu PROGRAM     the QEMU to take (default qemu-system-x86_64-microvm, or\n"
 	"                     qemu-system-x86_64)\n"
 	"  --json FILE        write a JSON report (-: standard output, instead of the table)\n"
@@ -123,6 +127,7 @@ enum {
 	CONCURRENCY,
 	RATE,
 	ALIVE,
+	NO_MEMORY,
 	SWEEP,
 	SWEEP_QUICK,
 	TIMEOUT,
@@ -217,6 +222,9 @@ static void store(struct storm_options *options, int option, const char *value)
 	case ALIVE:
 		options->alive = true;
 		break;
+	case NO_MEMORY:
+		options->no_memory = true;
+		break;
 	case SWEEP:
 		options->sweep = STORM_SWEEP_FULL;
 		break;
@@ -279,6 +287,7 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 		{"concurrency", required_argument, NULL, CONCURRENCY},
 		{"rate", required_argument, NULL, RATE},
 		{"alive", no_argument, NULL, ALIVE},
+		{"no-memory", no_argument, NULL, NO_MEMORY},
 		{"sweep", no_argument, NULL, SWEEP},
 		{"sweep-quick", no_argument, NULL, SWEEP_QUICK},
 		{"timeout", required_argument, NULL, TIMEOUT},

@@ -118,10 +118,14 @@ static inline uint64_t stub_mix(uint64_t x)
 	return x ^ (x >> 31);
 }
 
+#ifdef STUB_UNDER_QEMU
+void stub_doorbell(uint16_t port, uint32_t value); /* qemu/doorbell.c */
+#else
 static inline void stub_doorbell(uint16_t port, uint32_t value)
 {
 	__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
 }
+#endif
 
 /* Up to FORKVM_MAX_CONSOLE bytes of text for the operator. */
 __attribute__((format(printf, 1, 2))) void stub_console(const char *format, ...);

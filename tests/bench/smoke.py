@@ -76,7 +76,7 @@ def bad_runs():
         assert storm(*options, status=2).stderr, options
     good_file = os.path.join(BIN, "clone_storm")
     for options, word in (
-            (["--peer", "qemu"], "--kernel"), (["--peer", "nobody"], "qemu, boot or floor"),
+            (["--stub", "spin", "--peer", "qemu"], "QEMU"), (["--peer", "nobody"], "qemu, boot or floor"),
             (["--kernel", "/nonexistent"], "No such file"),
             (["--kernel", good_file, "--initrd", "/nonexistent"], "--initrd"),
             (["--kernel", good_file, "--stub", "hello"], "exclude"),
