@@ -25,8 +25,10 @@ def parse():
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--requests", type=int, default=40000)
-    parser.add_argument("--clones", type=int, default=400)
+    parser.add_argument("--turns", type=int, default=40)
+    parser.add_argument("--clones", type=int, default=100)
     parser.add_argument("--alive", type=int, default=300)
+    parser.add_argument("--memory-rounds", type=int, default=3)
     parser.add_argument("--fill", type=int, default=1024)
     options = parser.parse_args()
     for part in options.part:

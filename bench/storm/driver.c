@@ -60,7 +60,7 @@ static int run_rounds(const struct storm_options *options, struct forkvm_client 
 	if (rc == 0)
 		rc = engine_run(client, &timed, checker, result);
 	/* Without one good clone there is nothing to look at, and nothing new to learn. */
-	if (rc == 0 && !options->alive && result->ok > 0)
+	if (rc == 0 && !options->alive && !options->no_memory && result->ok > 0)
 		rc = engine_run(client, &memory, checker, result);
 	return rc;
 }

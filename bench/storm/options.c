@@ -48,6 +48,7 @@ static const char usage[] =
 	"  --rate R           open loop: R requests a second, whatever comes back; latency counts\n"
 	"                     from the moment a request was due\n"
 	"  --alive            keep all clones alive until the last has answered\n"
+	"  --no-memory        make no further clones to look at their memory (--alive has them)\n"
 	"  --timeout S        give up when nothing happens for S seconds (default 30)\n"
 	"  --sweep            instead: RAM from 128 MiB to 8 GiB, by how much of it is populated, "
 	"by\n"
@@ -126,6 +127,7 @@ enum {
 	CONCURRENCY,
 	RATE,
 	ALIVE,
+	NO_MEMORY,
 	SWEEP,
 	SWEEP_QUICK,
 	TIMEOUT,
@@ -220,6 +222,9 @@ static void store(struct storm_options *options, int option, const char *value)
 	case ALIVE:
 		options->alive = true;
 		break;
+	case NO_MEMORY:
+		options->no_memory = true;
+		break;
 	case SWEEP:
 		options->sweep = STORM_SWEEP_FULL;
 		break;
@@ -282,6 +287,7 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 		{"concurrency", required_argument, NULL, CONCURRENCY},
 		{"rate", required_argument, NULL, RATE},
 		{"alive", no_argument, NULL, ALIVE},
+		{"no-memory", no_argument, NULL, NO_MEMORY},
 		{"sweep", no_argument, NULL, SWEEP},
 		{"sweep-quick", no_argument, NULL, SWEEP_QUICK},
 		{"timeout", required_argument, NULL, TIMEOUT},

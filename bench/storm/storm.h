@@ -58,6 +58,7 @@ struct storm_options {
 	size_t concurrency; /* requests under way at once                                 */
 	double rate;	    /* requests a second; 0: closed loop                          */
 	bool alive;	    /* keep all clones alive until the last has answered          */
+	bool no_memory;	    /* no round of living clones for their memory                 */
 	enum storm_sweep sweep;
 	const char *request;
 	size_t request_len;

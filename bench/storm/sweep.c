@@ -12,21 +12,22 @@
 #include "bench/storm/engine.h"
 #include "bench/storm/limits.h"
 #include "bench/storm/link.h"
+#include "bench/storm/memory.h"
 
 /* The host is to keep as much, beside the template. */
 #define SPARE_MIB      1024
 /* Fewer clones than these do not show in MemAvailable, which moves by some MiB by itself. */
-#define TELLING_CLONES 50
+#define TELLING_CLONES 500
 /* The stub's own program and data are populated in any case, so all but that can be asked for. */
 #define OWN_MIB	       2
 
 static const struct sweep_grid full_grid = {
-	.mem_mib = {128, 512, 1024, 2048, 4096, 8192},
+	.mem_mib = {128, 1024, 4096, 8192},
 	.percent = {0, 10, 50, 100},
 	.percent_count = 4,
 	.alive = {1, 100, 1000},
 	.alone_count = 100,
-	.quiet_steps = 4,
+	.quiet_steps = MEMORY_QUIET_STEPS,
 };
 
 static const struct sweep_grid quick_grid = {
@@ -136,7 +137,7 @@ static void run_cell(const struct sweep *sweep, const struct storm_options *opti
 		.count = alone ? sweep->grid->alone_count : cell->alive,
 		.concurrency = 1,
 		.alive = !alone,
-		.quiet_steps = sweep->grid->quiet_steps,
+		.quiet_steps = cell->alive < TELLING_CLONES ? 0 : sweep->grid->quiet_steps,
 		.timed = true,
 	};
 	const struct round look = {

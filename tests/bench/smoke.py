@@ -116,6 +116,44 @@ def page():
     assert "http://" not in html.replace("http://www.w3.org", ""), "the page needs nothing else"
 
 
+def sweep():
+    path = os.path.join(os.environ["TMPDIR"], "sweep.html")
+    done = storm("--sweep-quick", "--html", path, "--json", "-")
+    figures = json.loads(done.stdout)
+    cells = figures["cells"]
+    assert len(cells) == 8 and figures["seconds"] > 0 and figures["host"]["kernel"], figures
+    assert {cell["outcome"] for cell in cells} == {"measured"}, cells
+    assert {(cell["mem_mib"], cell["populate_mib"]) for cell in cells} == \
+        {(32, 0), (32, 30), (64, 0), (64, 62)}, cells
+    for cell in cells:
+        assert 0 < cell["latency_us"]["p50"] <= cell["latency_us"]["p99"], cell
+        assert cell["stages_us"]["fork"] > 0 and cell["private_kib_per_clone"] > 0, cell
+        assert cell["ok"] == (10 if cell["alive"] == 1 else 20) and cell["failed"] == 0, cell
+    assert "template 4 of 4" in done.stderr, done.stderr
+    with open(path, encoding="utf-8") as text:
+        html = text.read()
+    os.unlink(path)
+    assert html.count("<svg") == 4 and html.rstrip().endswith("</html>"), "plots of the sweep"
+    assert "populated" in storm("--sweep-quick").stdout
+    for options in (["--mem", "64"], ["--alive"], ["--socket", "/x"], ["--floor"], ["--rate", "5"]):
+        assert "--sweep" in storm("--sweep", *options, status=2).stderr, options
+
+
+def sweep_without_room():
+    """What does not fit is left out in words, and is no failure."""
+    few = "prlimit", "--nofile=350:350"
+    done = run(*few, os.path.join(BIN, "clone_storm"), "--sweep-quick", "--json", "-")
+    cells = json.loads(done.stdout)["cells"]
+    skipped = [cell for cell in cells if cell["outcome"] == "skipped"]
+    assert len(skipped) == 4 and all(cell["alive"] == 20 for cell in skipped), cells
+    assert "open files" in skipped[0]["reason"], skipped
+    done = run(*few, os.path.join(BIN, "clone_storm"), "--alive", "--count", "50", "--json", "-",
+               status=1)
+    assert "too few: this host allows about" in done.stderr, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["ok"] < 50 and figures["ok"] + figures["failed"] == 50, figures
+
+
 
 
 def main():
@@ -127,6 +165,8 @@ def main():
         good_runs()
         bad_runs()
         page()
+        sweep()
+        sweep_without_room()
         assert not os.listdir(folder), f"left behind: {os.listdir(folder)}"
     print("clone_storm and floor: every mode")
 

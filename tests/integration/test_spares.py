@@ -297,7 +297,8 @@ class Upkeep(harness.TestCase):
                     self.assert_end(connection.clone()[1], "done")
             server.wait_parked(3)
             wait_until(lambda: server.pool()["making"] == 0, "the pool is at rest")
-            wait_until(lambda: harness.count_fds(server.pid) == before, "descriptors are as before")
+            # Before, the last spare's end of its socket may not have been closed here yet.
+            wait_until(lambda: harness.count_fds(server.pid) <= before, "descriptors are as before")
             wait_until(lambda: len(harness.children_of(server.pid)) == 4, "three, and the anchor")
 
     def test_with_the_server(self):

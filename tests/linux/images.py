@@ -110,3 +110,42 @@ def initrd(name, flavour=None, *options, modules_for=MODULES):
     build = os.path.basename(harness.BUILD)
     stem = os.path.join(CACHE, f"initrd-{build}-{name}-{flavour or 'any'}-")
     return _make(stem + digest, lambda path: (builder, path, *command[1:]), stem + "*")
+
+
+def _tool(name):
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/sbin:/usr/sbin")
+    if not found:
+        raise Missing(f"{name} is missing")
+    return found
+
+
+def _libraries(program):
+    """What the loader takes for a program here."""
+    said = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          check=False).stdout.decode()
+    return sorted({word for line in said.splitlines() for word in line.split()
+                   if word.startswith("/")})
+
+
+def program_disk(name, *programs):
+    """An image for a disk, ext4, with programs and their libraries at their paths here: for what is
+    too large to be in every guest's memory. A guest runs them by chroot(1)."""
+    paths = [_tool(program) for program in programs]
+    paths += sorted({library for path in paths for library in _libraries(path)})
+    make_file_system = _tool("mke2fs")
+    digest = _digest(*(f"{path} {os.stat(path).st_size} {os.stat(path).st_mtime_ns}"
+                       for path in paths))
+    stem = os.path.join(CACHE, f"programs-{name}-")
+
+    def command(image):
+        folder = image + ".d"
+        shutil.rmtree(folder, ignore_errors=True)
+        for path in paths:
+            os.makedirs(os.path.dirname(folder + path), exist_ok=True)
+            shutil.copy(path, folder + path)
+        for empty in ("dev", "proc", "sys", "run", "tmp", "mnt"):
+            os.makedirs(os.path.join(folder, empty), exist_ok=True)
+        return ("sh", "-c", 'rm -f "$2"; "$1" -q -t ext4 -O ^has_journal -d "$3" "$2" 160M && '
+                'rm -r "$3"', "sh", make_file_system, image, folder)
+
+    return _make(stem + digest, command, stem + "*")
