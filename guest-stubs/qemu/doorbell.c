@@ -9,6 +9,9 @@
  *   again, one exit each. In the template it says that this is no clone; in a clone, which is
  *   another QEMU with another file, it says everything. So a clone has its request as soon as its
  *   guest runs, and waits for nobody.
+ *   All of it is done in ring 0. Hosts that emulate ring 0 leave and enter it three times as fast;
+ *   and a host that is itself emulated (tests/lab) does not find the I/O bitmap in a task register
+ *   that QEMU has restored.
  */
 #include "guest-stubs/qemu/qemu_abi.h"
 #include "guest-stubs/runtime/stub.h"
@@ -46,24 +49,41 @@ static struct fw_cfg_directory directory;
 /* The file's number; in the mailbox, whose page a clone reads anyway. */
 #define request_select stub_mailbox.reserved1
 
-/* Read from fw_cfg; select 0: go on where the last reading ended. */
-STUB_HOT_TEXT static void fw_cfg_read(uint32_t select, void *to, uint32_t length)
+/* Reads into to; select 0: go on where the last reading ended. */
+STUB_HOT_TEXT static struct fw_cfg_dma reading(uint32_t select, void *to, uint32_t length)
 {
 	uint32_t control = FW_CFG_READ;
-	volatile struct fw_cfg_dma dma = {
-		.length = __builtin_bswap32(length),
-		.address = __builtin_bswap64((uintptr_t)to),
-	};
 
 	if (select)
 		control |= FW_CFG_SELECT | select << FW_CFG_SELECT_SHIFT;
-	dma.control = __builtin_bswap32(control);
-	/* Done when the instruction is. */
+	return (struct fw_cfg_dma){
+		.control = __builtin_bswap32(control),
+		.length = __builtin_bswap32(length),
+		.address = __builtin_bswap64((uintptr_t)to),
+	};
+}
+
+/* Ring 0: done when the instruction is. */
+STUB_HOT_TEXT static uint64_t transfer(uint64_t dma)
+{
 	__asm__ volatile("outl %0, %1"
 			 :
-			 : "a"(__builtin_bswap32((uint32_t)(uintptr_t)&dma)),
-			   "d"((uint16_t)FW_CFG_DMA_LOW)
+			 : "a"(__builtin_bswap32((uint32_t)dma)), "d"((uint16_t)FW_CFG_DMA_LOW)
 			 : "memory");
+	return 0;
+}
+
+/* Ring 0: read the head of the request's file until it says that this is a clone. */
+STUB_HOT_TEXT static uint64_t poll_request(uint64_t argument)
+{
+	volatile struct fw_cfg_dma *dma = (volatile struct fw_cfg_dma *)argument;
+	uint32_t control = dma->control;
+
+	do {
+		dma->control = control; /* the device has written its status there */
+		transfer(argument);
+	} while (!*(volatile uint32_t *)&stub_mailbox.is_clone);
+	return 0;
 }
 
 struct bytes {
@@ -71,17 +91,19 @@ struct bytes {
 	size_t count;
 };
 
-/* Wait until the port has passed on what it was given. */
-STUB_HOT_TEXT static void drain(void)
+/* Ring 0: wait until the port has passed on what it was given. */
+STUB_HOT_TEXT static uint64_t drain(uint64_t unused)
 {
 	uint8_t status;
 
 	do
 		__asm__ volatile("inb %1, %0" : "=a"(status) : "d"((uint16_t)SERIAL_STATUS));
 	while (!(status & SERIAL_EMPTY));
+	return unused;
 }
 
-STUB_HOT_TEXT static uint64_t put_in_ring0(uint64_t argument)
+/* Ring 0. */
+STUB_HOT_TEXT static uint64_t put_bytes(uint64_t argument)
 {
 	const struct bytes *bytes = (const struct bytes *)argument;
 	const void *at = bytes->at;
@@ -95,34 +117,34 @@ STUB_HOT_TEXT static uint64_t put_in_ring0(uint64_t argument)
 				 : "d"((uint16_t)SERIAL_DATA)
 				 : "memory");
 		if (left > 0)
-			drain();
+			drain(0);
 	}
 	return 0;
 }
 
-/*
- * Each byte is an exit, and hosts that emulate ring 0 leave and enter that three times as fast. The
- * port must be empty, and at the end need not be.
- */
+/* The port must be empty, and at the end need not be. */
 STUB_HOT_TEXT static void put(const void *at, size_t count)
 {
 	const struct bytes bytes = {at, count};
 
-	ring0_call(put_in_ring0, (uintptr_t)&bytes);
+	ring0_call(put_bytes, (uintptr_t)&bytes);
 }
 
-static void set_up_serial(void)
+/* Ring 0. */
+static uint64_t set_up_serial(uint64_t unused)
 {
 	__asm__ volatile("outb %0, %1"
 			 :
 			 : "a"((uint8_t)SERIAL_FIFO_ON), "d"((uint16_t)SERIAL_FIFO_CONTROL));
+	return unused;
 }
 
 static void find_request(void)
 {
 	static const char name[] = FORKVM_QEMU_REQUEST;
+	struct fw_cfg_dma dma = reading(FW_CFG_DIRECTORY, &directory, sizeof(directory));
 
-	fw_cfg_read(FW_CFG_DIRECTORY, &directory, sizeof(directory));
+	ring0_call(transfer, (uintptr_t)&dma);
 	for (uint32_t i = 0; i < __builtin_bswap32(directory.count) && i < FW_CFG_FILES_MAX; i++)
 		if (memcmp(directory.files[i].name, name, sizeof(name)) == 0)
 			request_select = __builtin_bswap16(directory.files[i].select);
@@ -132,13 +154,17 @@ static void find_request(void)
 
 STUB_HOT_TEXT static void await_request(void)
 {
-	do
-		fw_cfg_read((uint32_t)request_select, &stub_mailbox.is_clone, FORKVM_QEMU_HEADER);
-	while (!*(volatile uint32_t *)&stub_mailbox.is_clone);
-	if (stub_mailbox.request_len > stub_mailbox.request_capacity)
-		stub_fail("a request of %u bytes", stub_mailbox.request_len);
-	if (stub_mailbox.request_len)
-		fw_cfg_read(0, (void *)stub_mailbox.request_gpa, stub_mailbox.request_len);
+	const struct forkvm_mailbox *m = &stub_mailbox;
+	struct fw_cfg_dma dma =
+		reading((uint32_t)request_select, &stub_mailbox.is_clone, FORKVM_QEMU_HEADER);
+
+	ring0_call(poll_request, (uintptr_t)&dma);
+	if (m->request_len > m->request_capacity)
+		stub_fail("a request of %u bytes", m->request_len);
+	if (m->request_len) {
+		dma = reading(0, (void *)m->request_gpa, m->request_len);
+		ring0_call(transfer, (uintptr_t)&dma);
+	}
 }
 
 static uint64_t halt(uint64_t unused)
@@ -152,12 +178,12 @@ STUB_HOT_TEXT void stub_doorbell(uint16_t port, uint32_t value)
 {
 	switch (port) {
 	case FORKVM_PORT_BOOTED:
-		set_up_serial();
+		ring0_call(set_up_serial, 0);
 		find_request();
 		break;
 	case FORKVM_PORT_TEMPLATE:
 		put(FORKVM_QEMU_MARKER, sizeof(FORKVM_QEMU_MARKER) - 1);
-		drain();
+		ring0_call(drain, 0);
 		await_request();
 		break;
 	case FORKVM_PORT_READY:
@@ -165,7 +191,7 @@ STUB_HOT_TEXT void stub_doorbell(uint16_t port, uint32_t value)
 		break;
 	case FORKVM_PORT_CONSOLE:
 		put((const void *)stub_mailbox.console_gpa, value);
-		drain();
+		ring0_call(drain, 0);
 		break;
 	default: /* PARK: there is no other request; DONE */
 		ring0_call(halt, 0);
