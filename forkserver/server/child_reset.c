@@ -86,7 +86,7 @@ bool child_begin_again(struct child *child)
 {
 	const bool check = child->launch->reset_check;
 	struct report *report = &child->report;
-	struct error error;
+	struct error error = {0};
 	bool quick = false;
 	int rc = 0;
 

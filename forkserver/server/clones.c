@@ -167,7 +167,9 @@ void clone_rename(struct clones *clones, struct clone *clone, uint64_t id)
 
 	/* The list is in the order of ids. This one is new, and belongs somewhere near the end. */
 	list_remove(&clone->link);
+	clones_leave(clones, clone);
 	clone->id = id;
+	clones_enter(clones, clone);
 	for (before = clones->live.prev; before != &clones->live; before = before->prev) {
 		if (list_entry(before, struct clone, link)->id < id)
 			break;
