@@ -39,6 +39,8 @@ static const char usage[] =
 	"  --spares N         the server keeps N spares; their claims are measured, one at a time "
 	"if\n"
 	"                     there is no --rate, and clones made without them to compare with\n"
+	"  --reset            spares that have served are reset and serve again (forkvm serve\n"
+	"                     --reset)\n"
 	"  --server-option X  one more argument for the server that is started; may be repeated\n"
 	"How\n"
 	"  --count N          clones in all (default 1000)\n"
@@ -115,6 +117,7 @@ enum {
 	CHECK,
 	SERVER_OPTION,
 	SPARES,
+	RESET,
 	PEER,
 	PEER_COUNT,
 	QEMU,
@@ -180,6 +183,9 @@ static void store(struct storm_options *options, int option, const char *value)
 		break;
 	case SPARES:
 		options->spares = number("spares", value, 1, 10000);
+		break;
+	case RESET:
+		options->reset = true;
 		break;
 	case SERVER_OPTION:
 		if (options->server_option_count == STORM_SERVER_OPTIONS)
@@ -275,6 +281,7 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 		{"check", required_argument, NULL, CHECK},
 		{"server-option", required_argument, NULL, SERVER_OPTION},
 		{"spares", required_argument, NULL, SPARES},
+		{"reset", no_argument, NULL, RESET},
 		{"peer", required_argument, NULL, PEER},
 		{"peer-count", required_argument, NULL, PEER_COUNT},
 		{"qemu", required_argument, NULL, QEMU},

@@ -102,6 +102,8 @@ void storm_options_settle(struct storm_options *options)
 		settle_sweep(options);
 	if (options->spares && (options->alive || options->socket))
 		storm_refuse("--spares is for a server that is started here, and not for --alive");
+	if (options->reset && !options->spares)
+		storm_refuse("--reset is for spares: say how many with --spares");
 	if (options->rate > 0 && options->alive)
 		storm_refuse("--rate and --alive exclude each other");
 	if (options->kernel || options->check != CHECK_BY_STUB)
