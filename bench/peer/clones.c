@@ -250,7 +250,7 @@ static int step(struct storm *storm)
 /* All have answered or failed: look at those that live, and let them go. */
 static void measure_and_release(struct storm *storm)
 {
-	pid_t *pids = calloc(storm->place_count, sizeof(*pids));
+	pid_t *pids = calloc(storm->round.count, sizeof(*pids));
 	size_t count = 0;
 
 	for (size_t i = 0; pids && i < storm->place_count; i++)

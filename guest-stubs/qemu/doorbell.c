@@ -91,14 +91,19 @@ struct bytes {
 	size_t count;
 };
 
-/* Ring 0: wait until the port has passed on what it was given. */
-STUB_HOT_TEXT static uint64_t drain(uint64_t unused)
+STUB_HOT_TEXT static uint8_t serial_status(void)
 {
 	uint8_t status;
 
-	do
-		__asm__ volatile("inb %1, %0" : "=a"(status) : "d"((uint16_t)SERIAL_STATUS));
-	while (!(status & SERIAL_EMPTY));
+	__asm__ volatile("inb %1, %0" : "=a"(status) : "d"((uint16_t)SERIAL_STATUS));
+	return status;
+}
+
+/* Ring 0: wait until the port has passed on what it was given. */
+STUB_HOT_TEXT static uint64_t drain(uint64_t unused)
+{
+	while (!(serial_status() & SERIAL_EMPTY))
+		;
 	return unused;
 }
 

@@ -103,7 +103,7 @@ Test(peer_guest, linux_repeats_its_own_line)
 	cr_expect_eq(judge(&linux_guest, 4, answer), CHECK_BAD, "another's line");
 	cr_expect_eq(judge(&linux_guest, 3, "ok t"), CHECK_SHORT);
 	cr_expect_eq(judge(&linux_guest, 3, line), CHECK_BAD);
-	strcat(answer, "x");
+	snprintf(answer, sizeof(answer), "ok %sx", line);
 	cr_expect_eq(judge(&linux_guest, 3, answer), CHECK_BAD, "more than that");
 }
 
