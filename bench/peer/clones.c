@@ -2,7 +2,6 @@
 /* Rounds of QEMU's clones: started, asked, verified, timed. See qemu.h. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +16,10 @@
 #define TEXT_(number) #number
 
 /* All that a clone is told, sent before it is started, so that it waits for nothing. */
-#define LOAD                                                                          \
+#define LOAD_STUB                                     \
+	"migrate_set_capability x-ignore-shared on\n" \
+	"migrate_incoming fd:" TEXT(QEMU_STATE_FD) "\n"
+#define LOAD_LINUX                                                                    \
 	"{\"execute\":\"qmp_capabilities\"}\n"                                        \
 	"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[" \
 	"{\"capability\":\"x-ignore-shared\",\"state\":true}]}}\n"                    \
@@ -33,19 +35,22 @@ enum {
 
 enum step {
 	FREE,
-	STARTED,  /* loads its state         */
-	ASKED,	  /* runs, and was asked     */
-	ANSWERED, /* and its answer is right */
-	ENDING,	  /* was killed              */
+	STARTED,  /* loads its state; Linux only */
+	ASKED,	  /* has its request             */
+	ANSWERED, /* and its answer is right     */
+	ENDING,	  /* was killed                  */
 };
+
+/* What may be answered, and a byte more to see that it is too long. */
+#define ANSWER_SIZE (65536u + 1)
 
 /* A clone on its way. */
 struct place {
 	enum step step;
 	struct qemu_vm vm;
 	struct qmp_buffer messages;
-	uint64_t start_ns, resumed_ns, answered_ns;
-	char expected[40], answer[40];
+	uint64_t id, resumed_ns, answered_ns;
+	char *answer; /* ANSWER_SIZE; owned */
 	size_t answer_length;
 };
 
@@ -53,6 +58,7 @@ struct storm {
 	const struct qemu *qemu;
 	struct qemu_round round;
 	struct peer *peer;
+	struct checker checker;
 	struct place *places; /* owned */
 	struct pollfd *polls; /* DESCRIPTORS a place; owned */
 	size_t place_count;
@@ -74,25 +80,23 @@ static void fail(struct storm *storm, struct place *place, const char *reason)
 	let_end(storm, place);
 }
 
-/* Start one; false when it cannot be, which is counted. */
+/* Start one; a failure is counted. */
 static void start(struct storm *storm, struct place *place)
 {
-	unsigned int token = (unsigned int)storm->started++;
-	int state = open(storm->qemu->state, O_RDONLY | O_CLOEXEC), far[2] = {-1, -1}, rc;
+	const bool stub = storm->qemu->stub;
+	int far[2], rc;
 
-	*place = (struct place){.vm = QEMU_NO_VM};
-	snprintf(place->expected, sizeof(place->expected), "ok t%07u\n", token);
-	rc = state < 0 ? -errno : qemu_connect(&place->vm, far);
+	place->messages.used = 0;
+	place->answer_length = 0;
+	place->id = ++storm->started;
+	rc = qemu_connect(&place->vm, far);
 	if (rc == 0) {
-		rc = qmp_send(place->vm.qmp, LOAD, -1);
-		place->start_ns = now_ns();
+		rc = qmp_send(place->vm.qmp, stub ? LOAD_STUB : LOAD_LINUX, -1);
 		if (rc == 0)
-			rc = qemu_start(storm->qemu, far, state, &place->vm);
+			rc = qemu_start(storm->qemu, far, place->id, &place->vm);
 		close(far[0]);
 		close(far[1]);
 	}
-	if (state >= 0)
-		close(state);
 	if (rc < 0) {
 		storm_fail(&storm->peer->failures, "start QEMU: %s", strerror(-rc));
 		qemu_end(&place->vm);
@@ -100,9 +104,21 @@ static void start(struct storm *storm, struct place *place)
 		return;
 	}
 	if (!storm->first_ns)
-		storm->first_ns = place->start_ns;
-	place->step = STARTED;
+		storm->first_ns = place->vm.start_ns;
+	place->resumed_ns = 0;
+	place->step = stub ? ASKED : STARTED;
 	storm->waiting++;
+}
+
+static void ask(struct storm *storm, struct place *place)
+{
+	char line[QEMU_LINE_SIZE];
+
+	place->resumed_ns = now_ns();
+	place->step = ASKED;
+	qemu_guest_line(place->id, line);
+	if (qmp_send(place->vm.serial, line, -1) < 0)
+		fail(storm, place, "its serial port takes no request");
 }
 
 /* Take QEMU's messages: its guest runs, or something went wrong. */
@@ -115,15 +131,10 @@ static void take_messages(struct storm *storm, struct place *place)
 	       (message = qmp_next(place->vm.qmp, &place->messages, &rc))) {
 		const char *error = qmp_error(message);
 
-		if (error) {
+		if (error)
 			fail(storm, place, error);
-		} else if (qmp_is_event(message, "RESUME")) {
-			place->resumed_ns = now_ns();
-			place->step = ASKED;
-			rc = qmp_send(place->vm.serial, place->expected + 3, -1);
-			if (rc < 0)
-				fail(storm, place, "its serial port takes no request");
-		}
+		else if (qmp_is_event(message, "RESUME"))
+			ask(storm, place);
 		json_decref(message);
 	}
 	/* Its end is told by its process. */
@@ -139,28 +150,31 @@ static void record(struct storm *storm, struct place *place)
 	if (!storm->round.timed)
 		return;
 	peer->ok++;
-	samples_add(&peer->latency, place->answered_ns - place->start_ns);
-	samples_add(&peer->restored, place->resumed_ns - place->start_ns);
+	samples_add(&peer->latency, place->answered_ns - place->vm.start_ns);
+	if (place->resumed_ns)
+		samples_add(&peer->restored, place->resumed_ns - place->vm.start_ns);
 }
 
 static void take_answer(struct storm *storm, struct place *place)
 {
-	size_t expected = strlen(place->expected);
+	const char *reason = "";
+	enum check_verdict verdict;
 	ssize_t got;
 
 	if (place->step != ASKED)
 		return; /* nothing is due */
 	got = read(place->vm.serial, place->answer + place->answer_length,
-		   sizeof(place->answer) - place->answer_length);
+		   ANSWER_SIZE - place->answer_length);
 	if (got <= 0)
 		return; /* its end is told by its process */
 	place->answer_length += (size_t)got;
-	if (place->answer_length > expected ||
-	    memcmp(place->answer, place->expected, place->answer_length) != 0) {
-		fail(storm, place, "wrong answer");
-		return;
-	}
-	if (place->answer_length < expected)
+	verdict = qemu_guest_judge(storm->qemu, &storm->checker, place->id, place->answer,
+				   place->answer_length, &reason);
+	if (verdict == CHECK_BAD)
+		fail(storm, place, reason);
+	if (verdict == CHECK_SHORT && place->answer_length == ANSWER_SIZE)
+		fail(storm, place, "wrong answer: too long");
+	if (verdict != CHECK_GOOD)
 		return;
 	place->answered_ns = now_ns();
 	record(storm, place);
@@ -196,7 +210,7 @@ static void look_at_clocks(struct storm *storm)
 		struct place *place = &storm->places[i];
 
 		if ((place->step != STARTED && place->step != ASKED) ||
-		    now_ns() - place->start_ns < limit_ns)
+		    now_ns() - place->vm.start_ns < limit_ns)
 			continue;
 		snprintf(reason, sizeof(reason), "%s within %u s",
 			 place->step == STARTED ? "not restored" : "no answer",
@@ -236,7 +250,7 @@ static int step(struct storm *storm)
 /* All have answered or failed: look at those that live, and let them go. */
 static void measure_and_release(struct storm *storm)
 {
-	pid_t *pids = calloc(storm->place_count, sizeof(*pids));
+	pid_t *pids = calloc(storm->round.count, sizeof(*pids));
 	size_t count = 0;
 
 	for (size_t i = 0; pids && i < storm->place_count; i++)
@@ -272,18 +286,63 @@ static int work(struct storm *storm)
 	return rc;
 }
 
+/* What no two clones may show: count those that did. */
+static void look_for_repeated(struct storm *storm)
+{
+	size_t repeated = check_repeated(&storm->checker);
+
+	for (size_t i = 0; i < repeated; i++)
+		storm_fail(&storm->peer->failures,
+			   "showed an identity or a draw that another had shown");
+	samples_done(&storm->checker.once);
+}
+
+static int make_places(struct storm *storm)
+{
+	const struct qemu_round *round = &storm->round;
+	size_t count = round->alive ? round->count : round->concurrency;
+
+	storm->places = calloc(count, sizeof(*storm->places));
+	storm->polls = calloc(count * DESCRIPTORS, sizeof(*storm->polls));
+	if (!storm->places || !storm->polls)
+		return -ENOMEM;
+	for (; storm->place_count < count; storm->place_count++) {
+		struct place *place = &storm->places[storm->place_count];
+
+		place->vm = QEMU_NO_VM;
+		place->answer = malloc(ANSWER_SIZE);
+		if (!place->answer)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < count * DESCRIPTORS; i++)
+		storm->polls[i].events = POLLIN;
+	return 0;
+}
+
+static void free_places(struct storm *storm)
+{
+	for (size_t i = 0; i < storm->place_count; i++) {
+		qemu_end(&storm->places[i].vm);
+		free(storm->places[i].answer);
+	}
+	free(storm->places);
+	free(storm->polls);
+}
+
 int qemu_clones(const struct qemu *qemu, const struct qemu_round *round, struct peer *peer)
 {
-	struct storm storm = {.qemu = qemu, .round = *round, .peer = peer};
-	int rc = 0;
+	const struct storm_options *options = qemu->options;
+	struct storm storm = {
+		.qemu = qemu,
+		.round = *round,
+		.peer = peer,
+		.checker = {.by = options->check,
+			    .stub = options->stub,
+			    .request = options->request,
+			    .request_len = options->request_len},
+	};
+	int rc = make_places(&storm);
 
-	storm.place_count = round->alive ? round->count : round->concurrency;
-	storm.places = calloc(storm.place_count, sizeof(*storm.places));
-	storm.polls = calloc(storm.place_count * DESCRIPTORS, sizeof(*storm.polls));
-	if (!storm.places || !storm.polls)
-		rc = -ENOMEM;
-	for (size_t i = 0; rc == 0 && i < storm.place_count * DESCRIPTORS; i++)
-		storm.polls[i].events = POLLIN;
 	if (rc == 0 && round->alive)
 		memory_start(&peer->memory, MEMORY_QUIET_STEPS);
 	if (rc == 0)
@@ -292,10 +351,7 @@ int qemu_clones(const struct qemu *qemu, const struct qemu_round *round, struct 
 		fprintf(stderr, "clone_storm: --peer qemu: %s\n", strerror(-rc));
 	else if (round->timed && storm.last_ns)
 		peer->seconds = (double)(storm.last_ns - storm.first_ns) / 1e9;
-	for (size_t i = 0; storm.places && i < storm.place_count; i++)
-		if (storm.places[i].step != FREE)
-			qemu_end(&storm.places[i].vm);
-	free(storm.places);
-	free(storm.polls);
+	look_for_repeated(&storm);
+	free_places(&storm);
 	return rc < 0 ? -1 : 0;
 }

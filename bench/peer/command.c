@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which QEMU, how it is called, and its process. See qemu.h. */
+/* How QEMU is called, and its process. See qemu.h. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/common/clock.h"
 #include "bench/peer/qemu.h"
 #include "bench/peer/serial_service.h"
+#include "guest-stubs/qemu/qemu_abi.h"
 
 #define QMP_FD	      10 /* what QEMU's ends are called there; the state is QEMU_STATE_FD */
 #define SERIAL_FD     11
@@ -25,66 +27,17 @@
 #define STACK_SIZE    (64u << 10)
 #define ARGUMENTS_MAX 40
 
-/* Nothing that the guest does not need; ACPI, since without it the kernel looks for PIC and PIT. */
-#define MICROVM	      "microvm,acpi=on,pit=off,pic=off,rtc=off,auto-kernel-cmdline=off"
-#define Q35	      "q35,usb=off,smbus=off,sata=off,vmport=off"
-
-/* The path of a program in PATH. */
-static bool find_in_path(const char *name, char ret[PATH_MAX])
+/* The same file under a number that QEMU's ends do not take; fd is closed. -errno. */
+static int move_up(int fd)
 {
-	const char *at = getenv("PATH");
+	int moved, saved;
 
-	for (at = at ? at : "/usr/bin:/bin"; *at; at += *at == ':') {
-		int length = (int)strcspn(at, ":");
-
-		snprintf(ret, PATH_MAX, "%.*s/%s", length, at, name);
-		if (access(ret, X_OK) == 0)
-			return true;
-		at += length;
-	}
-	return false;
-}
-
-/* Does this QEMU have the machine microvm? */
-static bool has_microvm(const char *program)
-{
-	char command[PATH_MAX + 64], line[256];
-	bool found = false;
-	FILE *output;
-
-	if (strchr(program, '\''))
-		return false;
-	snprintf(command, sizeof(command), "exec '%s' -M help 2>/dev/null", program);
-	output = popen(command, "re"); /* NOLINT(cert-env33-c): a path from the user's own PATH */
-	while (output && fgets(line, sizeof(line), output))
-		found = found || strncmp(line, "microvm ", 8) == 0;
-	if (output)
-		pclose(output);
-	return found;
-}
-
-int qemu_find(struct qemu *qemu)
-{
-	const char *wanted = qemu->options->qemu;
-
-	if (wanted && strchr(wanted, '/')) {
-		snprintf(qemu->program, sizeof(qemu->program), "%s", wanted);
-		if (access(wanted, X_OK) < 0) {
-			fprintf(stderr, "clone_storm: --qemu %s: %s\n", wanted, strerror(errno));
-			return -1;
-		}
-	} else if (wanted ? !find_in_path(wanted, qemu->program)
-			  : !find_in_path("qemu-system-x86_64-microvm", qemu->program) &&
-				    !find_in_path("qemu-system-x86_64", qemu->program)) {
-		fprintf(stderr,
-			"clone_storm: --peer qemu: no program %s in PATH (Debian's package "
-			"qemu-system-x86 has it)\n",
-			wanted ? wanted : "qemu-system-x86_64-microvm or qemu-system-x86_64");
-		return -1;
-	}
-	snprintf(qemu->machine, sizeof(qemu->machine), "%s",
-		 has_microvm(qemu->program) ? MICROVM : Q35);
-	return 0;
+	if (fd < 0)
+		return -errno;
+	moved = fcntl(fd, F_DUPFD_CLOEXEC, LOW_FDS);
+	saved = errno;
+	close(fd);
+	return moved < 0 ? -saved : moved;
 }
 
 /* Our end and QEMU's of one connection. */
@@ -94,13 +47,10 @@ static int connect_one(int *ret_near, int *ret_far)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	far = fcntl(pair[1], F_DUPFD_CLOEXEC, LOW_FDS);
-	close(pair[1]);
+	far = move_up(pair[1]);
 	if (far < 0) {
-		int saved = errno;
-
 		close(pair[0]);
-		return -saved;
+		return far;
 	}
 	*ret_near = pair[0];
 	*ret_far = far;
@@ -124,6 +74,13 @@ int qemu_connect(struct qemu_vm *ret, int far[2])
 	return rc;
 }
 
+/* Asynchronous page faults and a PMU cost time to set up; and some hosts refuse the MSR of the
+ * last one, which no stub reads. */
+#define CPU	 "host,pmu=off,kvm-asyncpf=off,kvm-asyncpf-int=off"
+#define STUB_CPU CPU ",arch-capabilities=off"
+
+static const char request_file[] =
+	"name=" FORKVM_QEMU_REQUEST ",file=/proc/self/fd/" TEXT(QEMU_REQUEST_FD);
 static const char qmp_channel[] = "socket,id=qmp,fd=" TEXT(QMP_FD);
 static const char serial_channel[] = "socket,id=serial,fd=" TEXT(SERIAL_FD);
 
@@ -140,6 +97,25 @@ static void add(struct call *call, size_t *count, const char *const *arguments)
 	call->list[*count] = NULL;
 }
 
+/* The guest's own part of a template's arguments. */
+static void add_guest(const struct qemu *qemu, struct call *call, size_t *count)
+{
+	const struct storm_options *options = qemu->options;
+
+	add(call, count,
+	    (const char *const[]){"-no-reboot", "-kernel", qemu->image, "-append", call->append,
+				  NULL});
+	if (qemu->stub) {
+		snprintf(call->append, sizeof(call->append), "populate=%llu",
+			 (unsigned long long)options->populate_mib);
+		return;
+	}
+	snprintf(call->append, sizeof(call->append),
+		 "%s console=ttyS0 quiet panic=-1 rdinit=" PEER_INIT,
+		 options->cmdline ? options->cmdline : "");
+	add(call, count, (const char *const[]){"-initrd", qemu->initrd, NULL});
+}
+
 static void make_call(const struct qemu *qemu, bool clone, struct call *ret)
 {
 	const struct storm_options *options = qemu->options;
@@ -152,7 +128,7 @@ static void make_call(const struct qemu *qemu, bool clone, struct call *ret)
 				      "-accel",
 				      "kvm",
 				      "-cpu",
-				      "host,pmu=off,kvm-asyncpf=off,kvm-asyncpf-int=off",
+				      qemu->stub ? STUB_CPU : CPU,
 				      "-M",
 				      ret->machine,
 				      "-m",
@@ -164,16 +140,13 @@ static void make_call(const struct qemu *qemu, bool clone, struct call *ret)
 				      "-chardev",
 				      qmp_channel,
 				      "-mon",
-				      "chardev=qmp,mode=control",
+				      clone && qemu->stub ? "chardev=qmp,mode=readline"
+							  : "chardev=qmp,mode=control",
 				      "-chardev",
 				      serial_channel,
 				      "-serial",
 				      "chardev:serial",
 				      NULL};
-	const char *const template[] = {"-kernel",    options->kernel, "-initrd",   qemu->initrd,
-					"-no-reboot", "-append",       ret->append, NULL};
-	/* Neither kernel nor firmware is of use to a clone: all of it is in its RAM. */
-	const char *const incoming[] = {"-incoming", "defer", NULL};
 	size_t count = 0;
 
 	snprintf(ret->machine, sizeof(ret->machine), "%s,memory-backend=ram", qemu->machine);
@@ -182,58 +155,103 @@ static void make_call(const struct qemu *qemu, bool clone, struct call *ret)
 	snprintf(ret->ram, sizeof(ret->ram),
 		 "memory-backend-file,id=ram,size=%lluM,mem-path=%s,share=%s", mem, qemu->ram,
 		 clone ? "off" : "on");
-	snprintf(ret->append, sizeof(ret->append),
-		 "%s console=ttyS0 quiet panic=-1 rdinit=" PEER_INIT,
-		 options->cmdline ? options->cmdline : "");
 	add(ret, &count, common);
-	add(ret, &count, clone ? incoming : template);
+	if (qemu->stub)
+		add(ret, &count, (const char *const[]){"-fw_cfg", request_file, NULL});
+	/* Neither kernel nor firmware is of use to a clone: all of it is in its RAM. */
+	if (clone)
+		add(ret, &count, (const char *const[]){"-incoming", "defer", NULL});
+	else
+		add_guest(qemu, ret, &count);
 }
 
-/* What the child needs; it shares our memory until it has become QEMU. */
+/* What the child needs; it shares our memory until it has become QEMU. Files are -1 when not used.
+ */
 struct child {
 	const struct qemu *qemu;
-	const struct call *call;
+	struct call call;
 	const int *far;
-	int state_fd, log_fd;
+	int state, request, log;
 	pid_t parent;
 };
 
 static int become_qemu(void *context)
 {
 	const struct child *child = context;
+	const int files[][2] = {{child->log, STDERR_FILENO},   {child->log, STDOUT_FILENO},
+				{child->far[0], QMP_FD},       {child->far[1], SERIAL_FD},
+				{child->state, QEMU_STATE_FD}, {child->request, QEMU_REQUEST_FD}};
 
 	/* A clone_storm that is killed must leave no QEMU behind. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != child->parent)
 		_exit(1);
 	setpgid(0, 0); /* an interrupt from the terminal is for us */
-	if (dup2(child->log_fd, STDERR_FILENO) < 0 || dup2(child->log_fd, STDOUT_FILENO) < 0 ||
-	    dup2(child->far[0], QMP_FD) < 0 || dup2(child->far[1], SERIAL_FD) < 0 ||
-	    (child->state_fd >= 0 && dup2(child->state_fd, QEMU_STATE_FD) < 0))
-		_exit(127);
-	execv(child->qemu->program, (char *const *)(uintptr_t)child->call->list);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (files[i][0] >= 0 && dup2(files[i][0], files[i][1]) < 0)
+			_exit(127);
+	execv(child->qemu->program, (char *const *)(uintptr_t)child->call.list);
 	dprintf(STDERR_FILENO, "%s: %s\n", child->qemu->program, strerror(errno));
 	_exit(127);
 }
 
-int qemu_start(const struct qemu *qemu, const int far[2], int state_fd, struct qemu_vm *vm)
+/* 0 or -errno. */
+static int open_files(struct child *child, uint64_t id)
+{
+	const struct qemu *qemu = child->qemu;
+
+	child->log = move_up(open(qemu->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+	if (child->log < 0)
+		return child->log;
+	if (id) {
+		child->state = move_up(open(qemu->state, O_RDONLY | O_CLOEXEC));
+		if (child->state < 0)
+			return child->state;
+	}
+	if (qemu->stub) {
+		int request = qemu_guest_request_file(qemu, id);
+
+		if (request < 0)
+			return request;
+		child->request = move_up(request);
+		if (child->request < 0)
+			return child->request;
+	}
+	return 0;
+}
+
+static void close_files(const struct child *child)
+{
+	const int files[] = {child->log, child->state, child->request};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (files[i] >= 0)
+			close(files[i]);
+}
+
+int qemu_start(const struct qemu *qemu, const int far[2], uint64_t id, struct qemu_vm *vm)
 {
 	static char stack[STACK_SIZE] __attribute__((aligned(16)));
-	struct call call;
 	struct child child = {
-		.qemu = qemu, .call = &call, .far = far, .state_fd = state_fd, .parent = getpid()};
-	int saved;
+		.qemu = qemu,
+		.far = far,
+		.state = -1,
+		.request = -1,
+		.log = -1,
+		.parent = getpid(),
+	};
+	int rc = open_files(&child, id);
 
-	make_call(qemu, state_fd >= 0, &call);
-	child.log_fd = open(qemu->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (child.log_fd < 0)
-		return -errno;
-	/* Without a copy of our page tables, which would count as QEMU's time. */
-	vm->pid = clone(become_qemu, stack + sizeof(stack),
-			CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &child, &vm->pidfd);
-	saved = errno;
-	close(child.log_fd);
-	return vm->pid < 0 ? -saved : 0;
+	if (rc == 0) {
+		make_call(qemu, id != 0, &child.call);
+		vm->start_ns = now_ns();
+		/* Without a copy of our page tables, which would count as QEMU's time. */
+		vm->pid = clone(become_qemu, stack + sizeof(stack),
+				CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &child, &vm->pidfd);
+		rc = vm->pid < 0 ? -errno : 0;
+	}
+	close_files(&child);
+	return rc;
 }
 
 void qemu_kill(const struct qemu_vm *vm)

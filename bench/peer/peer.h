@@ -10,7 +10,8 @@
 
 #include "bench/storm/storm.h"
 
-#define PEER_TEXT 400
+#define PEER_TEXT      400
+#define PEER_QEMU_STUB "qemu-" /* guest/qemu-hello is the stub hello, made for QEMU */
 
 struct peer {
 	const char *name;

@@ -85,10 +85,12 @@ struct peer *peer_qemu(const struct storm_options *options)
 	}
 	peer->name = "qemu";
 	peer->count = options->peer_count;
-	snprintf(peer->what, sizeof(peer->what), "%.200s -M %.160s", qemu.program, qemu.machine);
-	rc = qemu_make_initrd(&qemu);
-	if (rc == 0)
+	rc = qemu_guest_settle(&qemu);
+	if (rc == 0) {
+		snprintf(peer->what, sizeof(peer->what), "%.200s -M %.160s", qemu.program,
+			 qemu.machine);
 		rc = qemu_make_template(&qemu, peer);
+	}
 	/* All that the template needed and clones do not. */
 	unlink(qemu.initrd);
 	if (rc == 0)

@@ -181,18 +181,17 @@ static int save(const struct qemu *qemu, int qmp, struct peer *peer)
 /* Boot a template until it is set up; *ret is to be ended whatever comes of it. */
 static int boot(const struct qemu *qemu, struct qemu_vm *ret, struct peer *peer)
 {
-	uint64_t start_ns = now_ns();
 	int far[2], rc = qemu_connect(ret, far);
 
 	if (rc == 0) {
-		rc = qemu_start(qemu, far, -1, ret);
+		rc = qemu_start(qemu, far, 0, ret);
 		close(far[0]);
 		close(far[1]);
 	}
 	if (rc < 0)
 		return complain(qemu, strerror(-rc));
 	rc = await_text(qemu, ret->serial, PEER_MARKER "\n", BOOT_TIMEOUT_S);
-	peer->template_ns = now_ns() - start_ns;
+	peer->template_ns = now_ns() - ret->start_ns;
 	return rc;
 }
 
@@ -209,7 +208,8 @@ int qemu_make_template(const struct qemu *qemu, struct peer *peer)
 		unlink(qemu->ram);
 		rc = boot(qemu, &vm, peer);
 	}
-	if (rc == 0)
+	/* A stub is at its template point and waits for the one request that it will have. */
+	if (rc == 0 && !qemu->stub)
 		rc = warm_up(qemu, vm.serial);
 	if (rc == 0)
 		rc = save(qemu, vm.qmp, peer);

@@ -33,6 +33,10 @@ void storm_claims_table(struct storm_result *result)
 	if (claims->missed.count)
 		print_row("both", &claims->all);
 	print_row("made", &result->latency);
+	print_row("reset", &claims->reset);
+	if (claims->reset.count)
+		printf("  reset counts from the end of the clone's life before to the verified "
+		       "answer\n");
 	if (cold > 0 && claimed.p50 > 0)
 		printf("  claimed is %.3f times made (p50); its p99 is %.1f times its p50\n",
 		       claimed.p50 / cold, claimed.p99 / claimed.p50);
@@ -68,6 +72,7 @@ json_t *storm_claims_json(struct storm_result *result)
 	put(object, "claimed_us", &claims->claimed);
 	put(object, "missed_us", &claims->missed);
 	put(object, "all_us", &claims->all);
+	put(object, "reset_us", &claims->reset);
 	for (size_t stage = 0; stage < STORM_CLAIM_STAGES; stage++)
 		put(stages, stage_names[stage], &claims->stages[stage]);
 	json_object_set_new(object, "stages_us", stages);
@@ -81,6 +86,7 @@ void storm_claims_done(struct storm_claims *claims)
 	samples_done(&claims->claimed);
 	samples_done(&claims->missed);
 	samples_done(&claims->all);
+	samples_done(&claims->reset);
 	for (size_t stage = 0; stage < STORM_CLAIM_STAGES; stage++)
 		samples_done(&claims->stages[stage]);
 }

@@ -143,6 +143,8 @@ static void record_claim(struct storm_claims *claims, const struct slot *slot,
 	uint64_t latency = slot->answered_ns - slot->due_ns, before = slot->sent_ns;
 
 	samples_add(&claims->all, latency);
+	if (event->reset_from_ns && event->reset_from_ns < slot->answered_ns)
+		samples_add(&claims->reset, slot->answered_ns - event->reset_from_ns);
 	samples_add(event->claimed ? &claims->claimed : &claims->missed, latency);
 	for (size_t stage = 0; event->claimed && stage < STORM_CLAIM_STAGES; stage++) {
 		uint64_t at = claim_end(slot, event, stage);

@@ -39,6 +39,8 @@ static const char usage[] =
 	"  --spares N         the server keeps N spares; their claims are measured, one at a time "
 	"if\n"
 	"                     there is no --rate, and clones made without them to compare with\n"
+	"  --reset            spares that have served are reset and serve again (forkvm serve\n"
+	"                     --reset)\n"
 	"  --server-option X  one more argument for the server that is started; may be repeated\n"
 	"How\n"
 	"  --count N          clones in all (default 1000)\n"
@@ -57,11 +59,14 @@ static const char usage[] =
 	"  --sweep-quick      the same for a small grid, in seconds\n"
 	"Report\n"
 	"  --floor            run floor too, before, and print how many times its figures\n"
-	"  --peer qemu        measure QEMU's VM templating too, before, with the same kernel; its\n"
-	"                     guests answer on a serial port (METHOD.md)\n"
+	"  --peer qemu        measure QEMU's VM templating too, before, with the same guest: a "
+	"Linux\n"
+	"                     kernel, or the stubs hello, echo, dirty (METHOD.md)\n"
 	"  --peer boot        measure booting the guest in forkvm, without any template\n"
 	"  --peer floor       the same as --floor\n"
-	"  --peer-count N     clones of a peer (default --count, 100 at most); boots: 3 at most\n"
+	"  --peer-count N     clones of a peer (default --count, 100 at most); boots of Linux: 3 "
+	"at\n"
+	"                     most\n"
 	"  --qemu PROGRAM     the QEMU to take (default qemu-system-x86_64-microvm, or\n"
 	"                     qemu-system-x86_64)\n"
 	"  --json FILE        write a JSON report (-: standard output, instead of the table)\n"
@@ -112,6 +117,7 @@ enum {
 	CHECK,
 	SERVER_OPTION,
 	SPARES,
+	RESET,
 	PEER,
 	PEER_COUNT,
 	QEMU,
@@ -177,6 +183,9 @@ static void store(struct storm_options *options, int option, const char *value)
 		break;
 	case SPARES:
 		options->spares = number("spares", value, 1, 10000);
+		break;
+	case RESET:
+		options->reset = true;
 		break;
 	case SERVER_OPTION:
 		if (options->server_option_count == STORM_SERVER_OPTIONS)
@@ -272,6 +281,7 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 		{"check", required_argument, NULL, CHECK},
 		{"server-option", required_argument, NULL, SERVER_OPTION},
 		{"spares", required_argument, NULL, SPARES},
+		{"reset", no_argument, NULL, RESET},
 		{"peer", required_argument, NULL, PEER},
 		{"peer-count", required_argument, NULL, PEER_COUNT},
 		{"qemu", required_argument, NULL, QEMU},

@@ -58,8 +58,11 @@ static double ratio(double theirs, double ours)
 	return ours > 0 && theirs > 0 ? theirs / ours : 0;
 }
 
+/* KiB each of what was taken from MemAvailable; 0 when nothing was looked at. */
 static double available(const struct storm_memory *memory)
 {
+	if (!memory->alive)
+		return 0;
 	return (double)(memory->before.available - memory->peak.available) / (double)memory->alive;
 }
 
@@ -94,8 +97,13 @@ static void print_memory(const struct peer *peer, const struct storm_memory *our
 	       theirs->alive, theirs->private, theirs->private_dirty, theirs->pss,
 	       theirs->page_tables, available(theirs));
 	if (ours->sampled && theirs->sampled)
-		printf("  its private memory is %.2f times forkvm's\n",
+		printf("  its private memory is %.2f times forkvm's",
 		       ratio(theirs->private, ours->private));
+	if (ours->sampled && theirs->sampled && ratio(available(theirs), available(ours)) > 0)
+		printf(", its part of MemAvailable %.2f times",
+		       ratio(available(theirs), available(ours)));
+	if (ours->sampled && theirs->sampled)
+		printf("\n");
 }
 
 void storm_peers_table(struct storm_result *result)
@@ -117,9 +125,8 @@ void storm_peers_table(struct storm_result *result)
 		struct summary theirs = samples_summarise(&peers[i]->latency, US);
 
 		if (ours.p50 > 0 && theirs.p50 > 0)
-			printf("  %s takes %.1f times as long (p50; p99: %.1f times)\n",
-			       peers[i]->name, ratio(theirs.p50, ours.p50),
-			       ratio(theirs.p99, ours.p99));
+			printf("  %s: p50 is %.1f times forkvm's, p99 %.1f times\n", peers[i]->name,
+			       ratio(theirs.p50, ours.p50), ratio(theirs.p99, ours.p99));
 	}
 	for (size_t i = 0; peers[i]; i++) {
 		print_one(peers[i]);
@@ -158,6 +165,8 @@ static json_t *one_json(struct peer *peer, struct storm_result *result)
 	set_ratio(object, "p50_ratio", ratio(theirs.p50, ours.p50));
 	set_ratio(object, "p99_ratio", ratio(theirs.p99, ours.p99));
 	set_ratio(object, "private_ratio", ratio(peer->memory.private, result->memory.private));
+	set_ratio(object, "available_ratio",
+		  ratio(available(&peer->memory), available(&result->memory)));
 	return object;
 }
 

@@ -77,6 +77,8 @@ static void list_arguments(const struct storm_options *options, const char **lis
 		append(list, &count, (const char *const[]){"--cmdline", options->cmdline, NULL});
 	if (options->spares)
 		append(list, &count, (const char *const[]){"--spares", spares, NULL});
+	if (options->reset)
+		append(list, &count, (const char *const[]){"--reset", NULL});
 	append(list, &count, options->server_options);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/peer/peer.h"
 #include "bench/storm/check.h"
 #include "bench/storm/storm.h"
 
@@ -40,6 +41,18 @@ static void settle_linux(struct storm_options *options)
 		options->mem_mib = LINUX_MEM;
 }
 
+/* QEMU boots another image of the same stub. */
+static void settle_qemu_stub(const struct storm_options *options)
+{
+	char name[64], path[STUB_PATH_SIZE];
+
+	snprintf(name, sizeof(name), PEER_QEMU_STUB "%s", options->stub);
+	if (options->peer_qemu && stub_find(name, path) < 0)
+		storm_refuse("--peer qemu: stub %s does not run under QEMU (no %s in %s); hello, "
+			     "echo and dirty do",
+			     options->stub, name, path);
+}
+
 static void settle_stub(struct storm_options *options)
 {
 	static char stub_path[STUB_PATH_SIZE];
@@ -48,9 +61,6 @@ static void settle_stub(struct storm_options *options)
 	if (options->initrd || options->cmdline)
 		storm_refuse("--%s is for Linux guests: name one with --kernel",
 			     options->initrd ? "initrd" : "cmdline");
-	if (options->peer_qemu)
-		storm_refuse("--peer qemu is for Linux guests, as QEMU runs no stub: name one with "
-			     "--kernel");
 	if (!options->stub)
 		options->stub = "hello";
 	name = strrchr(options->stub, '/');
@@ -65,6 +75,7 @@ static void settle_stub(struct storm_options *options)
 	options->stub_path = stub_path;
 	if (name)
 		options->stub = name + 1; /* the checker goes by the name */
+	settle_qemu_stub(options);
 	if (!options->mem_mib)
 		options->mem_mib = STUB_MEM;
 }
@@ -91,6 +102,8 @@ void storm_options_settle(struct storm_options *options)
 		settle_sweep(options);
 	if (options->spares && (options->alive || options->socket))
 		storm_refuse("--spares is for a server that is started here, and not for --alive");
+	if (options->reset && !options->spares)
+		storm_refuse("--reset is for spares: say how many with --spares");
 	if (options->rate > 0 && options->alive)
 		storm_refuse("--rate and --alive exclude each other");
 	if (options->kernel || options->check != CHECK_BY_STUB)

@@ -65,6 +65,7 @@ struct storm_options {
 	const char *socket; /* of a running server; NULL: start one                       */
 	unsigned int timeout_s;
 	size_t spares; /* that the server keeps; 0: none, and nothing about them               */
+	bool reset;    /* and resets                                                           */
 	bool floor, peer_qemu, peer_boot;
 	size_t peer_count;	 /* clones of a peer                                           */
 	const char *qemu;	 /* program; NULL: the best one there is                       */
@@ -105,6 +106,7 @@ struct storm_claims {
 	struct samples claimed; /* latency of those that a spare has served                */
 	struct samples missed;	/* of those for which a clone was made                     */
 	struct samples all;	/* of all of them                                          */
+	struct samples reset;	/* of those that were reset: since their life before had ended  */
 	struct samples stages[STORM_CLAIM_STAGES];
 };
 

@@ -50,7 +50,7 @@ static void lay_out(struct sweep *sweep)
 	const struct sweep_grid *grid = sweep->grid;
 
 	for (const uint64_t *mem = grid->mem_mib; *mem; mem++)
-		for (size_t part = 0; part < grid->percent_count; part++)
+		for (size_t part = 0; part < grid->percent_count; part++, sweep->templates++)
 			for (const size_t *alive = grid->alive; *alive; alive++)
 				sweep->cells[sweep->count++] = (struct sweep_cell){
 					.mem_mib = *mem,
@@ -214,22 +214,23 @@ static void run_template(const struct sweep *sweep, struct sweep_cell *cells)
 }
 
 /* One line a template. On a terminal the engine's own line follows it. */
-static void show_progress(const struct sweep *sweep, const struct sweep_cell *cell, double seconds)
+static void show_progress(const struct sweep *sweep, const struct sweep_cell *cell, size_t number,
+			  double seconds)
 {
-	const size_t step = template_cells(sweep);
-
 	fprintf(stderr, "sweep: template %zu of %zu (%llu MiB, %u %% populated), after %.0f s\n",
-		(size_t)(cell - sweep->cells) / step + 1, sweep->count / step,
-		(unsigned long long)cell->mem_mib, cell->percent, seconds);
+		number, sweep->templates, (unsigned long long)cell->mem_mib, cell->percent,
+		seconds);
 }
 
 static void run(struct sweep *sweep)
 {
 	const uint64_t start = now_ns();
+	struct sweep_cell *cell = sweep->cells;
 
-	for (size_t i = 0; i < sweep->count && !storm_interrupted; i += template_cells(sweep)) {
-		show_progress(sweep, &sweep->cells[i], (double)(now_ns() - start) / 1e9);
-		run_template(sweep, &sweep->cells[i]);
+	for (size_t number = 1; number <= sweep->templates && !storm_interrupted; number++) {
+		show_progress(sweep, cell, number, (double)(now_ns() - start) / 1e9);
+		run_template(sweep, cell);
+		cell += template_cells(sweep);
 	}
 	sweep->seconds = (double)(now_ns() - start) / 1e9;
 }

@@ -53,7 +53,7 @@ struct sweep {
 	const struct storm_options *options;
 	const struct sweep_grid *grid;
 	struct sweep_cell cells[SWEEP_CELLS_MAX]; /* in order: RAM, part, clones */
-	size_t count;
+	size_t count, templates;
 	double seconds;
 	struct host_record host;
 };

@@ -11,6 +11,7 @@
 #include "forkserver/cli/disk_file.h"
 #include "forkserver/cli/disk_options.h"
 #include "forkserver/cli/parse.h"
+#include "forkserver/proto/request.h"
 #include "vmm/base/cleanup.h"
 
 enum {
@@ -22,6 +23,7 @@ enum {
 	OPT_CONSOLE,
 	OPT_CONSOLE_FILE,
 	OPT_SPARE,
+	OPT_TENANT,
 	OPT_DISK,
 };
 
@@ -34,6 +36,7 @@ static const struct option clone_options[] = {
 	{"console", no_argument, NULL, OPT_CONSOLE},
 	{"console-file", required_argument, NULL, OPT_CONSOLE_FILE},
 	{"spare", required_argument, NULL, OPT_SPARE},
+	{"tenant", required_argument, NULL, OPT_TENANT},
 	{"disk", required_argument, NULL, OPT_DISK},
 	CLI_TARGET_OPTIONS,
 	{0},
@@ -79,6 +82,24 @@ static int read_request(const char *path, char **ret_data, size_t *ret_len, stru
 		return too_long(error, is_stdin ? "from standard input" : "in the file");
 	*ret_data = ptr_steal(data);
 	*ret_len = len;
+	return 0;
+}
+
+static int set_tenant(struct forkvm_clone_spec *spec, const char *text, struct error *error)
+{
+	size_t len = strlen(text);
+
+	spec->tenant = text;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < 0x20 || text[i] > 0x7e || text[i] == '"' || text[i] == '\\')
+			len = 0; /* whatever it is: not one */
+	}
+	if (!len || len >= REQUEST_TENANT_SIZE)
+		return error_set(
+			error, EINVAL,
+			"--tenant is 1 to %d printable ASCII characters without quotes and "
+			"backslashes",
+			REQUEST_TENANT_SIZE - 1);
 	return 0;
 }
 
@@ -176,6 +197,8 @@ static int set_option(struct clone_command *command, int option, const char *val
 		return 0;
 	case OPT_SPARE:
 		return set_spare(&command->spec, value, error);
+	case OPT_TENANT:
+		return set_tenant(&command->spec, value, error);
 	case OPT_DISK:
 		return add_disk(disks, value, error);
 	default:

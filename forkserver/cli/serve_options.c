@@ -60,6 +60,9 @@ enum {
 	OPT_SPARE_AGE,
 	OPT_SPARE_MEMORY,
 	OPT_SPARE_RATE,
+	OPT_RESET,
+	OPT_RESET_MAX,
+	OPT_RESET_CHECK,
 	OPT_END_
 };
 
@@ -103,6 +106,9 @@ const struct option serve_option_table[] = {
 	{"spare-age", required_argument, NULL, OPT_SPARE_AGE},
 	{"spare-memory", required_argument, NULL, OPT_SPARE_MEMORY},
 	{"spare-rate", required_argument, NULL, OPT_SPARE_RATE},
+	{"reset", no_argument, NULL, OPT_RESET},
+	{"reset-max", required_argument, NULL, OPT_RESET_MAX},
+	{"reset-check", no_argument, NULL, OPT_RESET_CHECK},
 	CLI_TARGET_OPTIONS,
 	{0},
 };
@@ -385,9 +391,10 @@ static int set_marks(struct pool_limits *spares, const char *text, struct error 
 	return rc;
 }
 
-static int set_spares(struct pool_limits *spares, int option, const char *value,
+static int set_spares(struct serve_options *options, int option, const char *value,
 		      struct error *error)
 {
+	struct pool_limits *spares = &options->spares;
 	uint64_t number = 0;
 	int rc;
 
@@ -402,6 +409,16 @@ static int set_spares(struct pool_limits *spares, int option, const char *value,
 		rc = parse_number("--spare-rate", value, 1, 1000000, &number, error);
 		spares->rate = (uint32_t)number;
 		return rc;
+	case OPT_RESET:
+		options->reset = options->machine.resettable = true;
+		return 0;
+	case OPT_RESET_MAX:
+		rc = parse_number("--reset-max", value, 1, UINT32_MAX, &number, error);
+		options->reset_max = (uint32_t)number;
+		return rc;
+	case OPT_RESET_CHECK:
+		options->reset_check = true;
+		return 0;
 	default:
 		return -ENOENT;
 	}
@@ -416,6 +433,7 @@ void serve_options_init(struct serve_command *command)
 				.max_connections = SERVE_MAX_CONNECTIONS,
 				.ready_fd = -1,
 				.anchor = true,
+				.reset_max = SERVE_RESET_MAX,
 			},
 		.log_level = LOG_INFO,
 	};
@@ -435,7 +453,7 @@ int serve_options_set(struct serve_command *command, int option, const char *val
 	if (rc == -ENOENT)
 		rc = set_clones(&command->options, option, value, error);
 	if (rc == -ENOENT)
-		rc = set_spares(&command->options.spares, option, value, error);
+		rc = set_spares(&command->options, option, value, error);
 	command->given |= 1ull << (option - OPT_FIRST_);
 	return rc;
 }
@@ -456,11 +474,14 @@ int serve_options_finish(struct serve_command *command, struct error *error)
 	}
 	if (!options->spares.high &&
 	    (was_given(command, OPT_SPARE_AGE) || was_given(command, OPT_SPARE_MEMORY) ||
-	     was_given(command, OPT_SPARE_RATE)))
-		return error_set(
-			error, EINVAL,
-			"--spare-age, --spare-memory and --spare-rate are for servers that "
-			"keep spares (--spares)");
+	     was_given(command, OPT_SPARE_RATE) || options->reset))
+		return error_set(error, EINVAL,
+				 "--spare-age, --spare-memory, --spare-rate and --reset are for "
+				 "servers that keep spares (--spares)");
+	if (!options->reset && (options->reset_check || was_given(command, OPT_RESET_MAX)))
+		return error_set(error, EINVAL,
+				 "--reset-max and --reset-check are for servers that reset clones "
+				 "(--reset)");
 	if (was_given(command, OPT_RNG) && was_given(command, OPT_NO_RNG))
 		return error_set(error, EINVAL, "give --rng or --no-rng, not both");
 	if (!options->disks.count &&

@@ -66,7 +66,10 @@ const struct verb cli_verbs[] = {
 	 "  --spares LOW[:HIGH]  keep LOW, and up to HIGH as they are claimed (default 0)\n"
 	 "  --spare-age TIME     replace one that is older (default 0: none is)\n"
 	 "  --spare-memory SIZE  private memory of all of them, sampled (default: no limit)\n"
-	 "  --spare-rate N       make at most N a second (default: no limit)\n"},
+	 "  --spare-rate N       make at most N a second (default: no limit)\n"
+	 "  --reset              put spares that have served back, for the same tenant again\n"
+	 "  --reset-max N        so many times at most (default 1000)\n"
+	 "  --reset-check        compare each with the template then (slow)\n"},
 	{"clone", cmd_clone, "make clones and print their answers",
 	 "usage: forkvm clone [option...]\n"
 	 "\n"
@@ -76,6 +79,7 @@ const struct verb cli_verbs[] = {
 	 "  --timeout TIME       end a clone after this time: 5 (s), 250ms, 10m\n"
 	 "  --detach             do not wait; clones live on\n"
 	 "  --spare WHICH        may it be one that was made ahead: any (default), never, only\n"
+	 "  --tenant NAME        whose it is: spares are reset for the same tenant only\n"
 	 "  --disk N=FILE[,ro|,rw]\n"
 	 "                       a file for the empty disk slot N, copied on write; ro: not to be\n"
 	 "                       written; rw: writes go to the file\n"

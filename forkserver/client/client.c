@@ -301,6 +301,8 @@ int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_
 	if (spec->spare != FORKVM_SPARE_ANY)
 		text_printf(&text, ",\"spare\":\"%s\"",
 			    spec->spare == FORKVM_SPARE_ONLY ? "only" : "never");
+	if (spec->tenant)
+		text_printf(&text, ",\"tenant\":\"%s\"", spec->tenant);
 	append_body(&text, spec);
 	text_append(&text, "}\n", 2);
 	assert(!text.overflow);

@@ -69,6 +69,9 @@ struct forkvm_clone_spec {
 	bool progress;	     /* a STARTED event too; with detach there is one anyway             */
 	uint64_t timeout_ms; /* 0: the server's own limit */
 	enum forkvm_spare spare;
+	const char *tenant; /* whose clone it is: spares are reset for the same one only. NULL:
+			     * nobody's in particular; printable ASCII without quotes and
+			     * backslashes, not kept */
 	struct forkvm_clone_disk disks[FORKVM_PROTOCOL_MAX_DISKS];
 	unsigned int disk_count; /* of them that are filled in */
 };

@@ -134,6 +134,24 @@ static int store_spare(struct request *request, const json_t *value, struct erro
 	return bad_type(error, "spare", "\"any\", \"never\" or \"only\"");
 }
 
+static int store_tenant(struct request *request, const json_t *value, struct error *error)
+{
+	const char *string = json_string_value(value);
+	size_t len = json_string_length(value);
+
+	if (!string || !len || len >= sizeof(request->tenant))
+		return error_set(error, EINVAL,
+				 "member \"tenant\" must be a string of 1 to %zu bytes",
+				 sizeof(request->tenant) - 1);
+	for (size_t i = 0; i < len; i++) {
+		if (string[i] < 0x20 || string[i] > 0x7e)
+			return error_set(error, EINVAL,
+					 "member \"tenant\" may hold printable ASCII only");
+	}
+	memcpy(request->tenant, string, len + 1);
+	return 0;
+}
+
 static int store_id(struct request *request, const json_t *value, struct error *error)
 {
 	request->has_id = true;
@@ -214,17 +232,12 @@ static const struct member hello_members[] = {
 };
 
 static const struct member clone_members[] = {
-	{"answer", store_answer},
-	{"console", store_console},
-	{"disks", request_store_disks},
-	{"request", store_body},
-	{"session", store_session},
-	{"detach", store_detach},
-	{"request_b64", store_body_b64},
-	{"progress", store_progress},
-	{"timeout_ms", store_timeout},
-	{"spare", store_spare},
-	{NULL, NULL},
+	{"answer", store_answer},	 {"console", store_console},
+	{"disks", request_store_disks},	 {"request", store_body},
+	{"session", store_session},	 {"detach", store_detach},
+	{"request_b64", store_body_b64}, {"progress", store_progress},
+	{"timeout_ms", store_timeout},	 {"spare", store_spare},
+	{"tenant", store_tenant},	 {NULL, NULL},
 };
 
 static const struct member list_members[] = {

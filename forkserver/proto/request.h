@@ -46,8 +46,11 @@ struct request_disk {
 	enum request_disk_mode mode;
 };
 
+/* Bytes of a tenant's name, terminating zero included. */
+#define REQUEST_TENANT_SIZE 65
+
 /* Bytes of a tag as JSON text, quotes and terminating zero included. */
-#define REQUEST_TAG_SIZE 68
+#define REQUEST_TAG_SIZE    68
 
 struct request {
 	enum request_op op;
@@ -60,6 +63,8 @@ struct request {
 	bool detach;   /* lives on when the connection closes; no end record  */
 	bool progress; /* tell of the start too                               */
 	enum request_spare spare;
+	char tenant[REQUEST_TENANT_SIZE]; /* whose it is; "": nobody's in particular */
+	uint32_t uid;			  /* filled in by the server: who asks       */
 	bool has_timeout;
 	uint64_t timeout_ms; /* 0: none; of export, too                         */
 

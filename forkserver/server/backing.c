@@ -245,9 +245,9 @@ int backing_check_given(int fd, bool writable, struct error *error)
 		return error_set(error, EACCES,
 				 "is open for reading only, and was given for "
 				 "writing");
-	if (flags & (O_APPEND | O_NONBLOCK))
+	if (flags & (O_APPEND | O_NONBLOCK | O_DIRECT))
 		return error_set(error, EINVAL,
-				 "is open with O_APPEND or O_NONBLOCK: a disk can "
-				 "have neither");
+				 "is open with O_APPEND, O_NONBLOCK or O_DIRECT: a disk's file has "
+				 "none of them");
 	return S_ISREG(found.stx_mode) ? check_size(found.stx_size, error) : 0;
 }

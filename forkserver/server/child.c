@@ -108,8 +108,9 @@ static int on_answer(void *ctx, const void *data, size_t len)
 		 * does next.
 		 */
 		syscall(SYS_sched_yield);
-		if (child->launch->learns)
+		if (child->learns)
 			tell_working_set(child->launch);
+		child->learns = false;
 	}
 	return rc;
 }
@@ -165,7 +166,7 @@ static void on_complaint(void *ctx, const char *text)
 {
 	const struct child *child = ctx;
 
-	log_warning("clone %llu: %s", (unsigned long long)child->launch->clone_id, text);
+	log_warning("clone %llu: %s", (unsigned long long)child->report.clone_id, text);
 }
 
 static void take_signals(const struct launch *launch)
@@ -208,6 +209,8 @@ static void take_descriptors(struct child *child)
 		child->answer_fd = dup3(launch->answer_fd, next++, O_CLOEXEC);
 	if (launch->console_fd >= 0)
 		child->console_fd = dup3(launch->console_fd, next++, O_CLOEXEC);
+	if (launch->resets)
+		child->ram_fd = dup3(machine_ram_fd(launch->machine), next++, O_CLOEXEC);
 	if (launch->disks)
 		child_disks_take(launch);
 	/* Not its own: the listening socket, other clients' descriptors, the lock, the RAM's. */
@@ -215,15 +218,14 @@ static void take_descriptors(struct child *child)
 }
 
 /* Everything that a clone must have to itself. */
-static int take_identity(const struct launch *launch, struct forkvm_identity *ret_identity,
-			 struct error *error)
+int child_take_identity(uint64_t id, struct forkvm_identity *ret_identity, struct error *error)
 {
 	uint8_t random[FORKVM_GENERATION_ID_SIZE + FORKVM_SEED_SIZE];
 
 	/* Drawn in the child: the server never knows a clone's seed. */
 	if (syscall(SYS_getrandom, random, sizeof(random), 0) != sizeof(random))
 		return error_set_errno(error, errno, "getrandom");
-	ret_identity->clone_id = launch->clone_id;
+	ret_identity->clone_id = id;
 	memcpy(ret_identity->generation_id, random, FORKVM_GENERATION_ID_SIZE);
 	memcpy(ret_identity->seed, random + FORKVM_GENERATION_ID_SIZE, FORKVM_SEED_SIZE);
 	ret_identity->wall_clock_ns = clock_ns(CLOCK_REALTIME);
@@ -303,11 +305,14 @@ static void live(struct child *child)
 	struct machine *machine = launch->machine;
 	struct report *report = &child->report;
 	struct forkvm_identity identity;
-	int rc;
+	int rc = 0;
 
 	if (launch->learns)
 		machine_learn_working_set(machine);
-	rc = take_identity(launch, &identity, &report->error);
+	if (launch->resets)
+		rc = machine_prepare_reset(machine, child->ram_fd, &report->error);
+	if (rc == 0)
+		rc = child_take_identity(launch->clone_id, &identity, &report->error);
 	if (rc == 0 && launch->disks)
 		rc = child_disks_make(launch, &report->error);
 	if (rc == 0)
@@ -319,12 +324,14 @@ static void live(struct child *child)
 	 * for which nothing more may be made now, and the threads of a guest that has several
 	 * (vCPUs, devices): now they exist, and no more may be made.
 	 */
-	if (rc == 0 && launch->disks)
+	if (rc == 0 && (launch->disks || launch->resets))
 		rc = leave_nursery(&report->error);
 	if (rc == 0 && machine_extra_threads(machine))
 		rc = sandbox_seal_threads(&report->error);
 	if (rc == 0) {
-		run(child);
+		do
+			run(child);
+		while (child_begin_again(child));
 		return;
 	}
 	report->end = rc == -ENOMEM ? FORKVM_END_OUT_OF_MEMORY : FORKVM_END_HOST_ERROR;
@@ -343,7 +350,7 @@ static __attribute__((noinline)) void send_report_of_disks(struct child *child)
 }
 
 /* A server that is gone cannot be told. The kernel tells the living one who sent it. */
-static void send_report(struct child *child)
+void child_send_report(struct child *child)
 {
 	if (child->launch->disks)
 		send_report_of_disks(child);
@@ -358,6 +365,7 @@ _Noreturn void child_run(const void *argument)
 		.launch = launch,
 		.session = launch->session,
 		.is_spare = launch->claim_fd >= 0,
+		.learns = launch->learns,
 		.report =
 			{
 				.magic = REPORT_MAGIC,
@@ -370,8 +378,10 @@ _Noreturn void child_run(const void *argument)
 	take_descriptors(&child);
 	take_signals(launch);
 	live(&child);
-	child.report.ended_ns = now_ns();
-	send_report(&child);
+	if (!child.has_told) {
+		child.report.ended_ns = now_ns();
+		child_send_report(&child);
+	}
 	/* At once, threads and all, and past anything that a library would do at an exit. */
 	for (;;)
 		syscall(SYS_exit_group, 0);

@@ -41,8 +41,8 @@ static int take_descriptors(struct child *child, struct msghdr *message, uint32_
 }
 
 /* One packet: the claim, and its request straight into the guest's memory. */
-static ssize_t receive(int fd, struct claim *claim, union control *control, struct msghdr *message,
-		       void *buf, size_t capacity)
+static ssize_t receive(int fd, int flags, struct claim *claim, union control *control,
+		       struct msghdr *message, void *buf, size_t capacity)
 {
 	struct iovec iov[] = {
 		{.iov_base = claim, .iov_len = sizeof(*claim)},
@@ -57,28 +57,25 @@ static ssize_t receive(int fd, struct claim *claim, union control *control, stru
 			.msg_control = control,
 			.msg_controllen = sizeof(*control),
 		};
-		len = syscall(SYS_recvmsg, fd, message, MSG_CMSG_CLOEXEC);
+		len = syscall(SYS_recvmsg, fd, message, flags | MSG_CMSG_CLOEXEC);
 	} while (len < 0 && errno == EINTR);
-	return len;
+	return len < 0 ? -errno : len;
 }
 
-int child_await_claim(struct child *child, void *buf, size_t capacity, size_t *ret_len)
+/* 1: it has a request; 0: it will have none, or none is there yet. */
+static int take(struct child *child, int flags, void *buf, size_t capacity, size_t *ret_len)
 {
-	const char parked = CLAIM_PARKED;
 	union control control;
 	struct msghdr message;
 	struct claim claim;
-	ssize_t len;
-	int rc = child_send_packet(child->claim_fd, &parked, sizeof(parked));
+	ssize_t len = receive(child->claim_fd, flags, &claim, &control, &message, buf, capacity);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	len = receive(child->claim_fd, &claim, &control, &message, buf, capacity);
 	/* A server that is gone, or has closed its end, will ask nothing. */
-	if (len == 0 || (len < 0 && errno == ECONNRESET))
+	if (len == 0 || len == -ECONNRESET || len == -EAGAIN)
 		return 0;
 	if (len < 0)
-		return -errno;
+		return (int)len;
 	child->report.awake_ns = now_ns();
 	if ((size_t)len < sizeof(claim) || (size_t)len - sizeof(claim) != claim.request_len ||
 	    message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
@@ -88,10 +85,30 @@ int child_await_claim(struct child *child, void *buf, size_t capacity, size_t *r
 		return rc;
 	child->is_spare = false;
 	child->session = claim.flags & CLAIM_SESSION;
+	child->may_reset = claim.flags & CLAIM_RESET;
+	child->next_id = claim.next_id;
 	*ret_len = claim.request_len;
-	if (child->console_fd >= 0) {
+	return 1;
+}
+
+int child_take_claim(struct child *child, void *buf, size_t capacity, size_t *ret_len)
+{
+	return take(child, MSG_DONTWAIT, buf, capacity, ret_len);
+}
+
+int child_await_claim(struct child *child, void *buf, size_t capacity, size_t *ret_len)
+{
+	const char parked = CLAIM_PARKED;
+	int rc = 0;
+
+	/* One that was reset is known to be on its way here. */
+	if (child->report.begun == REPORT_FORKED)
+		rc = child_send_packet(child->claim_fd, &parked, sizeof(parked));
+	if (rc == 0)
+		rc = take(child, 0, buf, capacity, ret_len);
+	if (rc == 1 && child->console_fd >= 0) {
 		child_set_serial(child);
 		machine_connect_serial(child->launch->machine);
 	}
-	return 1;
+	return rc;
 }

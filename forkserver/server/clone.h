@@ -154,6 +154,15 @@ void clone_orphan(struct clone *clone, bool keep);
 /* Its pidfd is readable: learn why it ended, tell its owner, free its record. */
 void clone_on_exit(struct server *server, struct clone *clone);
 
+/*
+ * Its report has come, and it lives on as a spare: tell its owner, who has nothing to do with it
+ * from here on. False: it has sent no good report, and is killed.
+ */
+bool clone_end_life(struct server *server, struct clone *clone);
+
+/* It has another id now, one that was given to nobody. */
+void clone_rename(struct clones *clones, struct clone *clone, uint64_t id);
+
 /* Take all reports that have come. */
 void clones_take_reports(struct server *server);
 

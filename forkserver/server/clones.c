@@ -161,6 +161,22 @@ struct clone *clones_find(struct clones *clones, uint64_t id)
 	return clone;
 }
 
+void clone_rename(struct clones *clones, struct clone *clone, uint64_t id)
+{
+	struct list *before;
+
+	/* The list is in the order of ids. This one is new, and belongs somewhere near the end. */
+	list_remove(&clone->link);
+	clones_leave(clones, clone);
+	clone->id = id;
+	clones_enter(clones, clone);
+	for (before = clones->live.prev; before != &clones->live; before = before->prev) {
+		if (list_entry(before, struct clone, link)->id < id)
+			break;
+	}
+	list_append(before->next, &clone->link);
+}
+
 void clone_kill(struct clone *clone, enum forkvm_end end, const char *note)
 {
 	if (clone->was_killed)

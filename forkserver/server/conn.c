@@ -270,6 +270,7 @@ static void work_on_line(struct server *server, struct conn *conn, const char *l
 	struct error error;
 	int rc = request_parse(line, len, request, &error);
 
+	request->uid = conn->uid;
 	private_json_reset();
 	server->metrics.requests++;
 	if (rc == -EBADMSG) {

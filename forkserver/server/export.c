@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -90,14 +91,26 @@ static int add_copy(struct layers *layers, const char *kind, int fd)
 	return add_layer(layers, kind, sys_dup_above(fd, FD_HIGH));
 }
 
-/* A descriptor of the clone's, opened anew for reading only. What it is, is for the clone to say.
- */
+/* The same file, if fd is open for reading only; else it is opened anew for that. -errno. */
+static int read_only(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	char path[32];
+
+	if (flags < 0)
+		return -errno;
+	if ((flags & (O_ACCMODE | O_PATH)) == O_RDONLY)
+		return sys_dup_above(fd, FD_HIGH);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return sys_reopen_read(path);
+}
+
+/* A descriptor of the clone's, but for reading only. What it is, is for the clone to say. */
 static int add_fetched(struct layers *layers, const char *kind, int pidfd, int number)
 {
 	_cleanup_close_ int fetched = sys_pidfd_getfd(pidfd, number);
 	_cleanup_close_ int own = -1;
 	struct statx found = {0};
-	char path[32];
 	int rc = fetched < 0 ? fetched : sys_statx(fetched, &found);
 
 	if (rc < 0)
@@ -107,8 +120,7 @@ static int add_fetched(struct layers *layers, const char *kind, int pidfd, int n
 		return 0;
 	if (!S_ISREG(found.stx_mode) && !S_ISBLK(found.stx_mode))
 		return -EUCLEAN;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fetched);
-	own = sys_reopen_read(path);
+	own = read_only(fetched);
 	return own < 0 ? own : add_copy(layers, kind, own);
 }
 
@@ -192,7 +204,12 @@ static void send_layers(struct server *server, struct conn *conn, struct layers 
 
 static int cannot_collect(int code, uint64_t id, struct error *error)
 {
-	if (code == EPERM || code == EACCES)
+	if (code == EACCES)
+		return error_set(error, code,
+				 "the server may not read a file of clone %" PRIu64
+				 "'s: give it one that is open for reading only",
+				 id);
+	if (code == EPERM)
 		return error_set(error, code,
 				 "the host does not let the server have clone %" PRIu64
 				 "'s descriptors (kernel.yama.ptrace_scope above 1?)",

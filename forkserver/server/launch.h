@@ -90,6 +90,8 @@ struct launch {
 	bool session;	  /* answer_fd is a packet socket that brings further requests */
 	bool share_files; /* the table of descriptors is still the server's            */
 	bool keep;	  /* live on when the server dies                              */
+	bool resets;	  /* a spare that may be reset when it has served              */
+	bool reset_check; /* and everything is to be compared then                     */
 	bool learns;	  /* tell which pages were written before the answer           */
 	size_t request_len;
 	unsigned char request[]; /* the first one */
@@ -97,9 +99,18 @@ struct launch {
 
 #define REPORT_MAGIC 0x32545052464b564dull /* says which layout follows */
 
+/* How the life that a report tells of began. */
+enum report_begun {
+	REPORT_FORKED,
+	REPORT_RESET_QUICK,    /* by a reset that wrote back what user mode can change */
+	REPORT_RESET_THOROUGH, /* by one that wrote back everything                    */
+	REPORT_BEGUN_COUNT_
+};
+
 /*
- * Sent once, as one packet. Clones run guests, so the server believes nothing of it but what it can
- * check: the kernel says which process sent it, numbers must be in range, text is only shown.
+ * Sent once for each life, as one packet. Clones run guests, so the server believes nothing of it
+ * but what it can check: the kernel says which process sent it, numbers must be in range, text is
+ * only shown.
  */
 struct report {
 	uint64_t magic;
@@ -108,6 +119,8 @@ struct report {
 	uint32_t end;	 /* enum forkvm_end */
 	uint32_t status; /* of FORKVM_END_DONE */
 	uint32_t disks;	 /* how many of them are told of: all or none */
+	uint32_t begun;	 /* enum report_begun */
+	uint32_t reserved;
 	uint64_t child_ns;
 	uint64_t awake_ns; /* of a spare: it had its first request */
 	uint64_t answered_ns;

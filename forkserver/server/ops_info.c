@@ -208,6 +208,9 @@ static json_t *describe_server(const struct server *server)
 	put_number(object, "spare_age_ms", options->spares.age_ns / NS_PER_MS);
 	put_number(object, "spare_memory_bytes", options->spares.memory);
 	put_number(object, "spare_rate", options->spares.rate);
+	put_flag(object, "reset", options->reset);
+	put_flag(object, "reset_check", options->reset_check);
+	put_number(object, "reset_max", options->reset_max);
 	if (options->disks.count) {
 		put_text(object, "overlay",
 			 options->disks.overlay_dir ? server->disks.overlays.path : "memory");
@@ -257,9 +260,9 @@ static json_t *describe_clones(const struct server *server)
 static json_t *describe_lost(const struct pool_metrics *metrics)
 {
 	static const char *const names[] = {
-		[SPARE_NOT_LOST] = NULL,   [SPARE_TOO_OLD] = "age",  [SPARE_SURPLUS] = "surplus",
-		[SPARE_MEMORY] = "memory", [SPARE_NO_ROOM] = "room", [SPARE_KILLED] = "killed",
-		[SPARE_FAILED] = "failed", [SPARE_DIED] = "died",
+		[SPARE_NOT_LOST] = NULL,   [SPARE_TOO_OLD] = "age",   [SPARE_SURPLUS] = "surplus",
+		[SPARE_MEMORY] = "memory", [SPARE_NO_ROOM] = "room",  [SPARE_KILLED] = "killed",
+		[SPARE_TENANT] = "tenant", [SPARE_FAILED] = "failed", [SPARE_DIED] = "died",
 	};
 	json_t *object = json_object();
 
@@ -301,6 +304,8 @@ static json_t *describe_spares(const struct server *server)
 	put_number(object, "claims", pool->metrics.claims);
 	put_number(object, "misses", pool->metrics.misses);
 	put_number(object, "resent", pool->metrics.resent);
+	put_number(object, "resets_quick", pool->metrics.resets[REPORT_RESET_QUICK]);
+	put_number(object, "resets_thorough", pool->metrics.resets[REPORT_RESET_THOROUGH]);
 	put_number(object, "bytes_each", pool->each);
 	json_object_set_new(object, "lost", describe_lost(&pool->metrics));
 	json_object_set_new(object, "claim_us", describe_times(&pool->metrics.claim_ns));

@@ -15,6 +15,7 @@
 #include "vmm/machine/machine.h"
 
 #define SERVE_MAX_SPARES	    10000
+#define SERVE_RESET_MAX		    1000
 #define SERVE_ALLOWED_UIDS_MAX	    16
 #define SERVE_MAX_CONNECTIONS	    1024
 #define SERVE_MAX_CONNECTIONS_LIMIT 4096
@@ -89,6 +90,9 @@ struct serve_options {
 	uint64_t clone_memory;	   /* bytes of private memory a clone may have; 0: any    */
 	bool keep_clones;	   /* clones outlive the server                           */
 	struct pool_limits spares; /* at_once is the server's own choice                  */
+	bool reset;		   /* spares that have served are reset                   */
+	bool reset_check;	   /* and compared with the template                      */
+	uint32_t reset_max;	   /* so many times at most                               */
 	bool anchor;
 	enum learning_mode working_set;
 };

@@ -48,7 +48,7 @@ static bool read_name(const char *name, const char *server_name, uint64_t *ret_n
 	if (!strncmp(name, TEMPLATE, strlen(TEMPLATE)))
 		name += strlen(TEMPLATE);
 	return take_number(&name, '-', ret_number) && take_number(&name, SUFFIX[0], &disk) &&
-	       !strcmp(name, SUFFIX + 1);
+	       !strcmp(name, &SUFFIX[1]);
 }
 
 /* One more than the highest number in use; 0 when there is none. */

@@ -40,7 +40,12 @@ int pool_init(struct pool *pool, const struct serve_options *options)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
-	*pool = (struct pool){.limits = options->spares, .timer.expire = on_timer};
+	*pool = (struct pool){
+		.limits = options->spares,
+		.timer.expire = on_timer,
+		.reset = options->reset,
+		.reset_max = options->reset_max,
+	};
 	/* One CPU in two may make spares: the others are for who is served meanwhile. */
 	pool->limits.at_once = cpus > 3 ? (uint32_t)cpus / 2 : 1;
 	list_init(&pool->parked);
@@ -142,7 +147,13 @@ static int make_socket(int *ret_own, int *ret_child)
 static int fork_spare(struct server *server, int *own_fd, int *child_fd, struct error *error)
 {
 	struct pool *pool = &server->pool;
-	struct launch launch = {.answer_fd = -1, .console_fd = -1, .claim_fd = *child_fd};
+	struct launch launch = {
+		.answer_fd = -1,
+		.console_fd = -1,
+		.claim_fd = *child_fd,
+		.resets = pool->reset,
+		.reset_check = server->options->reset_check,
+	};
 	struct gift gift = NO_GIFT;
 	struct clone *clone = NULL;
 	int rc;
@@ -162,9 +173,12 @@ static int fork_spare(struct server *server, int *own_fd, int *child_fd, struct 
 	clone->timer.expire = on_making_timeout;
 	timers_arm(&server->timers, &clone->timer, server->now_ns + MAKING_NS);
 	clone_watch(server, clone);
-	/* Once: after that only its end is of interest, which the pidfd tells. */
+	/*
+	 * Once: after that only its end is of interest, which the pidfd tells. One that is reset
+	 * tells when it has finished, each time.
+	 */
 	rc = watch_add(server->epoll_fd, clone->spare.fd, &clone->spare.watch,
-		       EPOLLIN | EPOLLONESHOT);
+		       EPOLLIN | (pool->reset ? EPOLLET : EPOLLONESHOT));
 	if (rc < 0) {
 		pool_retire(server, clone, SPARE_FAILED);
 		return error_set_errno(error, -rc, "epoll_ctl");
@@ -219,7 +233,7 @@ static struct pool_decision decide(struct server *server)
 		.parked = pool->parked_count,
 		.making = pool->making_count,
 		.room = room(server),
-		.oldest_ns = pool->parked_count ? oldest(pool)->forked_ns : 0,
+		.oldest_ns = pool->parked_count ? oldest(pool)->spare.parked_ns : 0,
 		.each = pool->each,
 		.quiet_until_ns = pool->quiet_until_ns,
 	};
@@ -275,22 +289,58 @@ static void sample(struct pool *pool, const struct clone *clone)
 	pool->each = pool->each ? (7 * pool->each + bytes) / 8 : bytes;
 }
 
-void pool_on_note(struct server *server, struct clone *clone)
+static void on_parked(struct server *server, struct clone *clone)
 {
 	struct pool *pool = &server->pool;
-	char note;
 
-	/* Anything else is its end, of which the pidfd tells, or the end of its good manners. */
-	if (clone->state != CLONE_MAKING ||
-	    recv(clone->spare.fd, &note, sizeof(note), MSG_DONTWAIT) != sizeof(note) ||
-	    note != CLAIM_PARKED)
-		return;
 	timers_disarm(&server->timers, &clone->timer);
 	leave_lists(pool, clone);
 	enter(pool, clone, CLONE_PARKED);
+	clone->spare.parked_ns = server->now_ns;
 	pool_note_parked(&pool->history);
 	sample(pool, clone);
 	log_debug("spare %lu has parked", clone->id);
+}
+
+/* It has served, and is being reset. */
+static void on_finished(struct server *server, struct clone *clone)
+{
+	struct pool *pool = &server->pool;
+
+	if (clone->id == pool->last_claimed)
+		pool->quiet_until_ns = 0;
+	if (clone->spare.stash)
+		pool_forget_claim(server, clone);
+	if (!clone_end_life(server, clone))
+		return;
+	clone_rename(&server->clones, clone, clone->spare.next_id);
+	clone->spare.resets++;
+	clone->spare.is_bound = true;
+	clone->spare.may_reset = false;
+	clone->spare.claim_ns = 0;
+	clone->spare.parked_ns = server->now_ns;
+	clone->received_ns = server->now_ns;
+	enter(pool, clone, CLONE_PARKED);
+	/* A signal is on its way to it. */
+	if (clone->was_killed)
+		pool_retire(server, clone, SPARE_KILLED);
+}
+
+void pool_on_note(struct server *server, struct clone *clone)
+{
+	char note = 0;
+	ssize_t len = recv(clone->spare.fd, &note, sizeof(note), MSG_DONTWAIT);
+
+	/* Told once: it has died, and left unread what was sent to it. */
+	if (len < 0 && errno == ECONNRESET)
+		clone->spare.lost_claim = true;
+	/* Anything else is its end, of which the pidfd tells, or the end of its good manners. */
+	if (len != sizeof(note))
+		return;
+	if (note == CLAIM_PARKED && clone->state == CLONE_MAKING)
+		on_parked(server, clone);
+	else if (note == CLAIM_FINISHED && clone->state == CLONE_SERVING && clone->spare.may_reset)
+		on_finished(server, clone);
 }
 
 void pool_make_room(struct server *server)

@@ -43,12 +43,13 @@ struct pool_stash {
 };
 
 struct pool_metrics {
-	uint64_t made;			  /* forks for the pool                         */
-	uint64_t claims;		  /* requests that a spare has served           */
-	uint64_t misses;		  /* requests for which there was none          */
-	uint64_t resent;		  /* claims that a dead spare had not taken     */
-	uint64_t lost[SPARE_LOSS_COUNT_]; /* spares that were never claimed, and why    */
-	struct histogram claim_ns;	  /* from the loop's waking to the claim's being sent */
+	uint64_t made;			      /* forks for the pool                         */
+	uint64_t claims;		      /* requests that a spare has served           */
+	uint64_t misses;		      /* requests for which there was none          */
+	uint64_t resent;		      /* claims that a dead spare had not taken     */
+	uint64_t resets[REPORT_BEGUN_COUNT_]; /* lives that have ended, by how they began */
+	uint64_t lost[SPARE_LOSS_COUNT_];     /* spares that were never claimed, and why    */
+	struct histogram claim_ns;	      /* from the loop's waking to the claim's being sent */
 };
 
 struct pool {
@@ -60,7 +61,9 @@ struct pool {
 	uint32_t retired_count; /* given up, not reaped yet */
 	uint64_t each;		/* bytes that a spare has, as sampled; 0: not known */
 	uint64_t quiet_until_ns;
-	uint64_t last_claimed;	    /* id */
+	uint64_t last_claimed; /* id */
+	bool reset;
+	uint32_t reset_max;
 	struct timer timer;	    /* when to look again */
 	struct pool_stash *stashes; /* private memory; POOL_STASHES of them */
 	struct pool_metrics metrics;
@@ -95,7 +98,7 @@ int pool_refuse(const struct server *server, const struct request *request, stru
 /* A clone is about to be made: give up a spare if they fill the limit. */
 void pool_make_room(struct server *server);
 
-/* The spare's socket is readable. */
+/* The spare's socket is readable: it has parked, or a clone has finished and will be reset. */
 void pool_on_note(struct server *server, struct clone *clone);
 
 /* Give a spare up: it ends, and nobody is told. */
@@ -106,6 +109,9 @@ void pool_stop(struct server *server);
 
 /* A process that is still a spare has ended: so and so, in words. */
 void pool_on_exit(struct server *server, struct clone *clone, const char *text);
+
+/* It has taken the claim: what was kept of it may go, and its client is told of the start. */
+void pool_forget_claim(struct server *server, struct clone *clone);
 
 /* Has a claimed spare taken its claim? If so, what was kept for it is let go. */
 bool pool_settle(struct server *server, struct clone *clone);

@@ -30,6 +30,9 @@
 /* How long nothing is made beside a claim whose clone has not ended. */
 #define QUIET_NS (5 * NS_PER_SEC / 1000)
 
+/* How long a reset takes, as a rule. */
+#define RESET_NS 100000u
+
 static struct pool_stash *free_stash(struct pool *pool)
 {
 	for (unsigned int i = 0; i < POOL_STASHES; i++) {
@@ -58,8 +61,10 @@ static int send_claim(const struct clone *clone, const struct request *request,
 	struct claim claim = {
 		.flags = (gift->answer_fd >= 0 ? CLAIM_ANSWER : 0) |
 			 (gift->console_fd >= 0 ? CLAIM_CONSOLE : 0) |
-			 (request->session ? CLAIM_SESSION : 0),
+			 (request->session ? CLAIM_SESSION : 0) |
+			 (clone->spare.may_reset ? CLAIM_RESET : 0),
 		.request_len = (uint32_t)request->body_len,
+		.next_id = clone->spare.next_id,
 	};
 	struct iovec iov[] = {
 		{.iov_base = &claim, .iov_len = sizeof(claim)},
@@ -80,17 +85,64 @@ static int send_claim(const struct clone *clone, const struct request *request,
 	return sent < 0 ? (int)sent : 0;
 }
 
-/* The youngest: its memory is the likeliest to be at hand. */
-static struct clone *take_youngest(struct pool *pool)
+/* May the request have this one, which may have been reset after it had served somebody? */
+static bool is_for(const struct clone *clone, const struct request *request)
 {
-	struct clone *clone;
+	const struct spare *spare = &clone->spare;
 
-	if (list_empty(&pool->parked))
-		return NULL;
-	clone = list_entry(list_entry(pool->parked.prev, struct spare, link), struct clone, spare);
-	list_remove(&clone->spare.link);
-	pool->parked_count--;
-	return clone;
+	return !spare->is_bound ||
+	       (spare->uid == request->uid && !strcmp(spare->tenant, request->tenant));
+}
+
+static struct clone *clone_of(struct list *link)
+{
+	return list_entry(list_entry(link, struct spare, link), struct clone, spare);
+}
+
+/*
+ * The youngest that the request may have, as its memory is the likeliest to be at hand; but rather
+ * one that is not just being reset. *ret_other: one that it may not have, if there is any.
+ */
+static struct clone *take_youngest(struct server *server, const struct request *request,
+				   struct clone **ret_other)
+{
+	struct pool *pool = &server->pool;
+	struct clone *found = NULL;
+	struct list *link;
+
+	for (link = pool->parked.prev; link != &pool->parked; link = link->prev) {
+		struct clone *clone = clone_of(link);
+
+		if (!is_for(clone, request)) {
+			*ret_other = clone;
+			continue;
+		}
+		if (!found)
+			found = clone;
+		if (!clone->spare.is_bound || server->now_ns - clone->spare.parked_ns > RESET_NS) {
+			found = clone;
+			break;
+		}
+	}
+	if (found) {
+		list_remove(&found->spare.link);
+		pool->parked_count--;
+	}
+	return found;
+}
+
+/* May it be reset when it has served this one? Then it will have another id, of which it is told.
+ */
+static void allow_reset(struct server *server, struct clone *clone, const struct request *request)
+{
+	struct spare *spare = &clone->spare;
+
+	spare->may_reset = server->pool.reset && spare->resets < server->pool.reset_max;
+	if (!spare->may_reset)
+		return;
+	spare->next_id = ++server->clones.last_id;
+	spare->uid = request->uid;
+	memcpy(spare->tenant, request->tenant, sizeof(spare->tenant));
 }
 
 /* It has the request: from here on it is a clone like any other. */
@@ -119,16 +171,17 @@ bool pool_claim(struct server *server, struct conn *conn, const struct request *
 		struct gift *gift)
 {
 	struct pool *pool = &server->pool;
+	struct clone *clone, *other = NULL;
 	struct pool_stash *stash;
-	struct clone *clone;
 
 	/* A spare has no disk of the client's. */
 	if (!pool->limits.high || request->disk_count)
 		return false;
 	stash = free_stash(pool);
-	while (stash && (clone = take_youngest(pool))) {
+	while (stash && (clone = take_youngest(server, request, &other))) {
 		uint64_t sent_ns = now_ns();
 
+		allow_reset(server, clone, request);
 		if (send_claim(clone, request, gift) == 0) {
 			clone->spare.claim_ns = sent_ns;
 			begin(server, conn, clone, request, gift, stash);
@@ -141,6 +194,9 @@ bool pool_claim(struct server *server, struct conn *conn, const struct request *
 		pool->retired_count++;
 		clone_kill(clone, FORKVM_END_KILLED, "the spare could not be claimed");
 	}
+	/* Other tenants' must not keep this one from ever having any. */
+	if (other)
+		pool_retire(server, other, SPARE_TENANT);
 	pool_note_demand(&pool->history, server->now_ns);
 	pool->metrics.misses++;
 	return false;
@@ -172,14 +228,15 @@ static bool has_taken(struct clone *clone)
 	return !clone->spare.lost_claim;
 }
 
-/* It has taken the claim: what was kept of it may go. */
-static void forget(struct server *server, struct clone *clone)
+void pool_forget_claim(struct server *server, struct clone *clone)
 {
 	struct conn *conn = clone->owner;
 
 	empty_stash(clone->spare.stash);
 	clone->spare.stash = NULL;
-	fd_close(&clone->spare.fd);
+	/* By that the next claim comes, if there will be one. */
+	if (!clone->spare.may_reset)
+		fd_close(&clone->spare.fd);
 	if (clone->spare.owes_started && conn)
 		clone_tell_started(server, conn, clone);
 	clone->spare.owes_started = false;
@@ -194,7 +251,7 @@ bool pool_settle(struct server *server, struct clone *clone)
 	/* Not in the round of the claim itself: it would only delay it. */
 	if (clone->received_ns == server->now_ns || !has_taken(clone))
 		return false;
-	forget(server, clone);
+	pool_forget_claim(server, clone);
 	return true;
 }
 
@@ -207,7 +264,7 @@ bool pool_lost_claim(struct server *server, struct clone *clone, struct pool_aga
 	if (!stash)
 		return false;
 	if (clone->was_killed || has_taken(clone)) {
-		forget(server, clone);
+		pool_forget_claim(server, clone);
 		return false;
 	}
 	*ret = (struct pool_again){

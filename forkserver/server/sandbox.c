@@ -74,7 +74,7 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_rules *rules)
 }
 
 /* Tables that are carried out as one. */
-#define TABLES_MAX 3
+#define TABLES_MAX 4
 
 struct tables {
 	const struct sandbox_rules *list[TABLES_MAX];
@@ -188,7 +188,8 @@ static int load(const struct sock_filter *code, size_t len, unsigned int flags)
 static int append_elsewhere(struct program *program, struct program *spare,
 			    const struct sandbox_needs *needs)
 {
-	struct program *last = needs->disks ? spare : program;
+	bool nursery = needs->disks || needs->resets;
+	struct program *last = nursery ? spare : program;
 	int rc = 0;
 
 	if (needs->threads)
@@ -196,10 +197,13 @@ static int append_elsewhere(struct program *program, struct program *spare,
 	else
 		last->code[last->len++] =
 			(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-	if (rc < 0 || !needs->disks)
+	if (rc < 0 || !nursery)
 		return rc;
 	rc = append_gate(program, nursery_address(), spare);
-	return rc < 0 ? rc : append_table(program, &sandbox_nursery_rules);
+	if (rc < 0)
+		return rc;
+	return append_table(program,
+			    needs->disks ? &sandbox_nursery_rules : &sandbox_reset_nursery_rules);
 }
 
 static int load_parts(struct program parts[3], const struct sandbox_needs *needs)
@@ -212,6 +216,8 @@ static int load_parts(struct program parts[3], const struct sandbox_needs *needs
 		tables.list[tables.count++] = &sandbox_disk_rules;
 	if (needs->spares)
 		tables.list[tables.count++] = &sandbox_spare_rules;
+	if (needs->resets)
+		tables.list[tables.count++] = &sandbox_reset_rules;
 	rc = append_tables(whole, &tables);
 	if (rc < 0)
 		return rc;

@@ -19,6 +19,7 @@ bool sandbox_available(void);
 struct sandbox_needs {
 	bool threads; /* several vCPUs, or devices: they make threads until sandbox_seal_threads */
 	bool spares;  /* some are made ahead, and claimed by a packet with descriptors           */
+	bool resets;  /* and reset; not with disks */
 	bool disks;   /* they do I/O, with what they make until nursery_leave */
 };
 

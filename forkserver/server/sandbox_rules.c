@@ -116,6 +116,17 @@ static const struct sandbox_rule nursery_rules[] = {
 	{CALL(ioctl), WHERE(1, INT_BITS, BLKGETSIZE64), .reason = "the size of a block device"},
 };
 
+static const struct sandbox_rule reset_rules[] = {
+	{CALL(pread64), .reason = "the template's RAM; what KVM has counted"},
+	{CALL(ioctl), WHERE(1, INT_BITS, MACHINE_RESET_IOCTL),
+	 .reason = "which pages it has written"},
+};
+
+static const struct sandbox_rule reset_nursery_rules[] = {
+	{CALL(openat), WHERE(2, INT_BITS, O_RDONLY | O_CLOEXEC),
+	 .reason = "/proc/self/pagemap, for which pages it has written"},
+};
+
 static const struct sandbox_rule server_rules[] = {
 	{CALL(clone3), .reason = "makes clones"},
 	{CALL(epoll_wait), .reason = "waits for all there is to do"},
@@ -153,5 +164,8 @@ const struct sandbox_rules sandbox_thread_rules = {thread_rules, ARRAY_SIZE(thre
 const struct sandbox_rules sandbox_spare_rules = {spare_rules, ARRAY_SIZE(spare_rules)};
 const struct sandbox_rules sandbox_disk_rules = {disk_rules, ARRAY_SIZE(disk_rules)};
 const struct sandbox_rules sandbox_nursery_rules = {nursery_rules, ARRAY_SIZE(nursery_rules)};
+const struct sandbox_rules sandbox_reset_rules = {reset_rules, ARRAY_SIZE(reset_rules)};
+const struct sandbox_rules sandbox_reset_nursery_rules = {reset_nursery_rules,
+							  ARRAY_SIZE(reset_nursery_rules)};
 const struct sandbox_rules sandbox_server_rules = {server_rules, ARRAY_SIZE(server_rules)};
 const struct sandbox_rules sandbox_idle_rules = {idle_rules, ARRAY_SIZE(idle_rules)};

@@ -42,6 +42,12 @@ extern const struct sandbox_rules sandbox_disk_rules;
  */
 extern const struct sandbox_rules sandbox_nursery_rules;
 
+/* What spares that are reset need on top. */
+extern const struct sandbox_rules sandbox_reset_rules;
+
+/* The same while they are made, and only through the nursery. */
+extern const struct sandbox_rules sandbox_reset_nursery_rules;
+
 /* What only the server needs, and only through the gate. */
 extern const struct sandbox_rules sandbox_server_rules;
 

@@ -208,9 +208,14 @@ static int lock_down(struct server *server, struct error *error)
 		.threads = machine_extra_threads(server->machine) > 0,
 		.disks = server->options->disks.count > 0,
 		.spares = server->options->spares.high > 0,
+		.resets = server->options->reset,
 	};
-	int rc = server_disks_settle(server, error);
+	const char *why = server->options->reset ? machine_cannot_reset(server->machine) : NULL;
+	int rc;
 
+	if (why)
+		return error_set(error, EINVAL, "--reset is not possible with this guest: %s", why);
+	rc = server_disks_settle(server, error);
 	if (rc == 0)
 		rc = fork_prepare(needs.threads, error);
 	if (rc < 0)

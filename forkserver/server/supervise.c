@@ -297,6 +297,33 @@ static void tell_end(struct server *server, struct clone *clone, const struct ve
 		send_ended(server, clone, verdict);
 }
 
+bool clone_end_life(struct server *server, struct clone *clone)
+{
+	struct verdict verdict = {.end = FORKVM_END_DONE};
+
+	clones_take_reports(server);
+	if (!clone->has_report || clone->report.end != FORKVM_END_DONE) {
+		clone_kill(clone, FORKVM_END_HOST_ERROR, "it broke the rules of a reset");
+		return false;
+	}
+	verdict.status = clone->report.status;
+	tell_end(server, clone, &verdict);
+	if (clone->report.begun < REPORT_BEGUN_COUNT_)
+		server->pool.metrics.resets[clone->report.begun]++;
+	timers_disarm(&server->timers, &clone->timer);
+	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
+		fd_close(&clone->loaned_fds[i]);
+	list_remove(&clone->loan_link);
+	list_remove(&clone->owner_link);
+	clone->owner = NULL;
+	clone->detached = false;
+	clone->session = false;
+	clone->has_report = false;
+	clone->tag[0] = '\0';
+	server->clones.live_count--;
+	return true;
+}
+
 void clone_on_exit(struct server *server, struct clone *clone)
 {
 	struct pool_again again;

@@ -23,9 +23,9 @@
  * Files have numbers by the order of their names, and a clone must have the number that its
  * template looked up, though it has fewer files: so this is before all others.
  */
-#define FORKVM_QEMU_REQUEST "0/forkvm-request"
-#define FORKVM_QEMU_MARKER  "forkvm-peer-template\n"
-#define FORKVM_QEMU_HEADER \
-	(sizeof(struct forkvm_mailbox) - offsetof(struct forkvm_mailbox, is_clone))
+#define FORKVM_QEMU_REQUEST   "0/forkvm-request"
+#define FORKVM_QEMU_MARKER    "forkvm-peer-template\n"
+#define FORKVM_QEMU_HEADER_AT offsetof(struct forkvm_mailbox, is_clone)
+#define FORKVM_QEMU_HEADER    (sizeof(struct forkvm_mailbox) - FORKVM_QEMU_HEADER_AT)
 
 #endif

@@ -76,7 +76,7 @@ def bad_runs():
         assert storm(*options, status=2).stderr, options
     good_file = os.path.join(BIN, "clone_storm")
     for options, word in (
-            (["--peer", "qemu"], "--kernel"), (["--peer", "nobody"], "qemu, boot or floor"),
+            (["--stub", "spin", "--peer", "qemu"], "QEMU"), (["--peer", "nobody"], "qemu, boot or floor"),
             (["--kernel", "/nonexistent"], "No such file"),
             (["--kernel", good_file, "--initrd", "/nonexistent"], "--initrd"),
             (["--kernel", good_file, "--stub", "hello"], "exclude"),
@@ -156,6 +156,21 @@ def sweep_without_room():
 
 
 
+def hyperfork():
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bench/hyperfork")
+    path = os.path.join(os.environ["TMPDIR"], "hyperfork.json")
+    done = run(sys.executable, script, "--bin", BIN, "--count", "5", "--sizes", "32,64",
+               "--json", path)
+    assert "HyperFork" in done.stdout, done.stdout
+    with open(path, encoding="utf-8") as text:
+        figures = json.load(text)
+    os.unlink(path)
+    assert [row["mem_mib"] for row in figures["fork"]] == [32, 64], figures
+    assert all(0 < row["fork_ms"] < row["latency_ms"] for row in figures["fork"]), figures
+    assert all(row["first_ms"] > 0 and row["again_ms"] > 0 for row in figures["touch"]), figures
+    assert run(sys.executable, script, "--sizes", "x", status=2).stderr
+
+
 def main():
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("skipped: /dev/kvm is missing or closed to this user")
@@ -167,6 +182,7 @@ def main():
         page()
         sweep()
         sweep_without_room()
+        hyperfork()
         assert not os.listdir(folder), f"left behind: {os.listdir(folder)}"
     print("clone_storm and floor: every mode")
 

@@ -123,10 +123,13 @@ class Sandbox(harness.TestCase):
         except PermissionError as error:
             self.skipTest(f"this user may not trace processes: {error}")
 
-    def inject(self, connection, call):
-        """The record of the end of a clone that made this call."""
+    def inject(self, connection, call, server=None):
+        """The record of the end of a clone that made this call; server: one with disks."""
         clone = connection.start(progress=True)
         pid = clone.wait_started()["pid"]
+        if server:
+            # Before that it is not locked down, and its guest does not run.
+            wait_until(lambda: self.has_left_nursery(server, pid), "it has left the nursery")
         # In KVM_RUN: the guest spins there for ever.
         wait_until(lambda: self.aim(pid, call), "it is in a system call")
         end = clone.wait_end()
@@ -172,7 +175,7 @@ class Sandbox(harness.TestCase):
                 if name in DISKS:
                     continue
                 with self.subTest(call=name):
-                    self.assert_end(self.inject(connection, call), "host-error")
+                    self.assert_end(self.inject(connection, call, server), "host-error")
             server.wait_quiet()
 
     def test_allowed_calls_with_disks(self):
@@ -192,12 +195,14 @@ class Sandbox(harness.TestCase):
             return sum(int(line.split("-")[1].split()[0], 16) - int(line.split("-")[0], 16)
                        for line in maps if " r-xp " in line and "[" not in line)
 
+    def has_left_nursery(self, server, pid):
+        return self.executable_bytes(server.pid) - self.executable_bytes(pid) == 8192
+
     def test_the_nursery_is_not_there(self):
         """Nor is the page from which a clone with disks made its rings, once its guest runs."""
         with self.serve_disks("blk", "--args", "disks=2") as server:
             with disks.Session(server) as session:
-                self.assertEqual(
-                    self.executable_bytes(server.pid) - self.executable_bytes(session.pid), 8192)
+                self.assertTrue(self.has_left_nursery(server, session.pid))
 
     def test_what_a_clone_with_disks_holds(self):
         """It can write to its own overlay, and to nothing that others have, too."""
@@ -216,6 +221,25 @@ class Sandbox(harness.TestCase):
                     (writable if flags & os.O_ACCMODE else read_only).append(link)
                 self.assertEqual(len(read_only), 2, read_only)  # image, the template's overlay
                 self.assertEqual(len(writable), 2, writable)  # its overlay, the bitmap of that
+
+    def test_an_overlay_that_is_none(self):
+        """A clone that has broken out can put anything in its overlay's place: whoever exports it is
+        told so, and neither is harmed."""
+        with self.serve_disks("blk", "--args", "disks=2") as server:
+            with disks.Session(server) as session:
+                out = os.path.join(server.folder, "out")
+                answer, data = 6 + 8 * 2, 6 + 5 * 2 + 1  # by the table of README.md
+                for source, word in ((answer, b"no overlay where it should"),
+                                     (0, b"bytes"), (3, b"")):
+                    traced = self.trace(session.pid)
+                    self.assertTrue(traced.aim(292, source, data, 0))  # dup3
+                    self.assertEqual(traced.step(), data)
+                    traced.restore()
+                    result = server.cli("disk", "export", session.id, out)
+                    self.assertIn(word, result.stdout + result.stderr)
+                session.do("op=info")
+                self.assert_end(session.end(), "done")
+            server.check_serving()
 
     def test_forbidden_calls_with_several_vcpus(self):
         with Server("smp", "--cpus", 2) as server, server.connect() as connection:

@@ -10,34 +10,16 @@ import time
 
 import harness
 from harness import Server, wait_until
+from spares import PoolServer, words
 
 SIZE = 1 << 17
 
 
-class PoolServer(Server):
-    """A server that keeps spares."""
-
-    def __init__(self, name, *options, spares="4", **more):
-        super().__init__(name, "--spares", spares, *options, **more)
-
-    def pool(self):
-        return self.stats()["spares"]
-
-    def spares(self):
-        """{pid: clone} of those that are parked, or on their way there."""
-        return {pid: clone for pid, clone in self.clones().items() if clone["spare"]}
-
-    def wait_parked(self, count):
-        return wait_until(lambda: self.pool()["parked"] >= count and self.pool(),
-                          f"{count} spares are parked")
-
-    def wait_served(self):
-        wait_until(lambda: self.stats()["clones"]["live"] == 0, "no clone serves anybody")
-
-
-def words(answer):
-    """key=value words of a stub's answer."""
-    return dict(word.split("=", 1) for word in answer.decode().split() if "=" in word)
+def stop(pids):
+    """Have these processes stand still, wherever they are."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: all(harness.stat_of(pid)[0] == "T" for pid in pids), "they have stopped")
 
 
 class Claims(harness.TestCase):
@@ -324,12 +306,12 @@ class Trouble(harness.TestCase):
         """Nobody gets a dead one, and no request is lost."""
         with PoolServer("echo", spares="6") as server:
             server.wait_parked(6)
-            stop = threading.Event()
+            enough = threading.Event()
             killed = []
 
             def kill_some():
                 with server.connect() as watcher:
-                    while not stop.is_set():
+                    while not enough.is_set():
                         spares = [clone["pid"] for clone in watcher.call("list")["clones"]
                                   if clone["spare"]]
                         for pid in random.sample(spares, min(2, len(spares))):
@@ -359,7 +341,7 @@ class Trouble(harness.TestCase):
                 client.start()
             for client in clients:
                 client.join()
-            stop.set()
+            enough.set()
             killer.join()
             for right, end in served:
                 self.assertTrue(right, end)
@@ -380,8 +362,7 @@ class Trouble(harness.TestCase):
         with PoolServer("echo", "--spare-rate", "1", spares="2") as server:
             server.wait_parked(2)
             with server.connect() as connection:
-                for pid in server.spares():
-                    os.kill(pid, signal.SIGSTOP)
+                stop(server.spares())
                 clone = connection.start(b"served all the same", progress=True)
                 wait_until(lambda: server.pool()["claims"] == 1, "it is claimed")
                 pid, = [pid for pid, clone in server.clones().items() if not clone["spare"]]
@@ -403,8 +384,7 @@ class Trouble(harness.TestCase):
     def test_a_claim_that_was_not_taken_and_a_client_that_left(self):
         with PoolServer("echo", "--spare-rate", "1", spares="1") as server:
             server.wait_parked(1)
-            pid, = server.spares()
-            os.kill(pid, signal.SIGSTOP)
+            stop(server.spares())
             with server.connect() as connection:
                 connection.start(b"x")
                 wait_until(lambda: server.pool()["claims"] == 1, "it is claimed")
@@ -417,8 +397,7 @@ class Trouble(harness.TestCase):
         with PoolServer("echo", "--spare-rate", "20", spares="20") as server:
             server.wait_parked(20)
             stopped = set(server.spares())
-            for pid in stopped:
-                os.kill(pid, signal.SIGSTOP)
+            stop(stopped)
             with server.connect() as connection:
                 clones = [connection.start(str(i).encode()) for i in range(20)]
                 wait_until(lambda: server.stats()["clones"]["started"] == 20, "all have begun")

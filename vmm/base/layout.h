@@ -49,6 +49,7 @@ typedef uint64_t gpa_t;
 #define GPA_IOAPIC	    ((gpa_t)0xfec00000)
 #define GPA_LAPIC	    ((gpa_t)0xfee00000)
 #define GPA_KVM_TSS	    ((gpa_t)0xfffbd000) /* three pages for VMX without unrestricted guest */
+#define GPA_NOTHING	    ((gpa_t)0xfeffe000) /* a page where no guest finds anything, ever */
 #define GPA_HIGH_RAM	    ((gpa_t)0x100000000)
 
 #define VIRTIO_MMIO_BYTES   0x1000u

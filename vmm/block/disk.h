@@ -26,7 +26,9 @@
  * bitmaps are shared mappings that nobody can write any more. Descriptors: image and template's
  * overlay are inherited and kept; the ring and its own overlay each clone has to itself.
  *
- * System calls of a started disk: io_uring_enter, preadv, pwritev, fallocate, fdatasync.
+ * System calls of a started disk: io_uring_enter, preadv, pwritev, fallocate, fdatasync; for what
+ *it makes when it is first used, memory and memfd_create, ftruncate, dup3, close. All others are
+ *made before disk_start returns, by base/call.h.
  *
  * No locking: one caller at a time.
  */

@@ -117,8 +117,9 @@ static void serve(struct stub_port *port, const struct forkvm_identity *identity
 {
 	struct forkvm_mailbox *box = mailbox(port);
 
+	/* It may be there already. */
 	if (length)
-		memcpy(guest_ram_at(port->ram, port->request, length), request, length);
+		memmove(guest_ram_at(port->ram, port->request, length), request, length);
 	box->is_clone = 1;
 	box->identity = *identity;
 	if (request)

@@ -110,6 +110,7 @@ static void examine_module(struct kvm_host *host)
 		/* Unknown, and so without a promise of hardware paging. */
 		if (access("/sys/module/kvm_pvm", F_OK) == 0)
 			strcpy(host->module, "kvm_pvm");
+		host->guests_in_user_mode = host->module[0];
 		host->shadows_page_tables = true;
 	}
 }

@@ -30,6 +30,7 @@ struct kvm_host {
 	bool has_tsc_deadline;		 /* KVM_CAP_TSC_DEADLINE_TIMER, in an in-kernel LAPIC */
 	bool is_tcg;			 /* the processor is QEMU's emulated one       */
 	bool shadows_page_tables;	 /* no EPT or NPT: memslots cost by their size */
+	bool guests_in_user_mode;	 /* kvm_pvm: all that is privileged leaves the guest */
 	bool needs_tss_addr;		 /* VMX without unrestricted guest             */
 	struct kvm_cpuid2 *cpuid;	 /* supported table; owned                     */
 	struct kvm_msr_list *msrs;	 /* MSRs to save and restore; owned            */

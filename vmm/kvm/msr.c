@@ -205,6 +205,31 @@ int msr_plan(const struct kvm_msrs *captured, const struct kvm_msrs *fresh,
 	return 0;
 }
 
+int msr_plan_all(const struct kvm_msrs *captured, const struct kvm_vcpu *scratch,
+		 struct kvm_msrs **ret, struct error *error)
+{
+	struct kvm_msrs *plan = msrs_new(captured->nmsrs);
+
+	if (!plan)
+		return error_set(error, ENOMEM, "no memory for MSRs");
+	for (uint32_t i = 0; i < captured->nmsrs; i++) {
+		const struct kvm_msr_entry *entry = &captured->entries[i];
+		struct {
+			struct kvm_msrs head;
+			struct kvm_msr_entry entry;
+		} one = {.head.nmsrs = 1, .entry = *entry};
+		struct error unused;
+
+		if (entry->index == MSR_TSC || acts_only_when_written(entry->index) ||
+		    (is_volatile(entry->index) && refusal_is_fine(entry->index)))
+			continue;
+		if (msr_write(scratch, &one.head, &unused) == 0)
+			plan->entries[plan->nmsrs++] = *entry;
+	}
+	*ret = plan;
+	return 0;
+}
+
 int msr_rearm_paravirtual(const struct kvm_vcpu *vcpu, struct error *error)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(paravirtual); i++) {

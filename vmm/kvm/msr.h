@@ -41,6 +41,13 @@ int msr_write(const struct kvm_vcpu *vcpu, const struct kvm_msrs *msrs, struct e
 int msr_plan(const struct kvm_msrs *captured, const struct kvm_msrs *fresh,
 	     const struct kvm_vcpu *scratch, struct kvm_msrs **ret, struct error *error);
 
+/*
+ * Of captured, make the list by which a vCPU that has run is brought back: all that scratch, which
+ * will be thrown away, accepts. What it refuses no guest can have set. free() *ret.
+ */
+int msr_plan_all(const struct kvm_msrs *captured, const struct kvm_vcpu *scratch,
+		 struct kvm_msrs **ret, struct error *error);
+
 /* The entry of an MSR in a list, or NULL. It belongs to msrs. */
 const struct kvm_msr_entry *msr_find(const struct kvm_msrs *msrs, uint32_t index);
 

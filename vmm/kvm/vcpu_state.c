@@ -20,6 +20,8 @@
 #define TSS_AVAILABLE 9 /* types of a system segment in 64-bit mode: Intel SDM volume 3, 3.5 */
 #define TSS_BUSY      11
 
+#define CR4_PGE	      (1u << 7) /* Intel SDM volume 3, 2.5 */
+
 struct item {
 	const char *name;
 	bool (*present)(const struct kvm_vm *vm, const struct kvm_host *host); /* NULL: always */
@@ -241,12 +243,12 @@ static bool same(size_t item, const struct vcpu_state *a, const struct vcpu_stat
 		      items[item].size) == 0;
 }
 
-/* What a rehearsed vCPU's MSRs read, against what the plan wrote. */
-static int compare_msrs(const struct vcpu_plan *plan, const struct vcpu_state *got,
+/* What a vCPU's MSRs read, against what was written. */
+static int compare_msrs(const struct kvm_msrs *written, const struct vcpu_state *got,
 			struct error *error)
 {
-	for (uint32_t i = 0; i < plan->msrs->nmsrs; i++) {
-		const struct kvm_msr_entry *wanted = &plan->msrs->entries[i];
+	for (uint32_t i = 0; i < written->nmsrs; i++) {
+		const struct kvm_msr_entry *wanted = &written->entries[i];
 		const struct kvm_msr_entry *have = msr_find(got->msrs, wanted->index);
 
 		if (have && !msr_value_is_fine(wanted->index, wanted->data, have->data))
@@ -257,23 +259,17 @@ static int compare_msrs(const struct vcpu_plan *plan, const struct vcpu_state *g
 	return 0;
 }
 
-/* Carry out the plan on scratch, let KVM take over what sits in kvm_run, read back, compare. */
-static int rehearse(const struct vcpu_plan *plan, const struct vcpu_state *state,
-		    const struct kvm_vcpu *scratch, const struct kvm_vm *vm,
-		    const struct kvm_host *host, struct error *error)
+/* Let KVM take over what sits in kvm_run, read back, compare. */
+static int verify(const struct kvm_msrs *msrs, const struct vcpu_state *state,
+		  const struct kvm_vcpu *vcpu, const struct kvm_vm *vm, const struct kvm_host *host,
+		  struct error *error)
 {
 	struct vcpu_state got;
-	int rc = vcpu_plan_apply_tsc(plan, state, scratch, 0, error);
+	int rc = vcpu_finish_instruction(vcpu);
 
-	if (rc == 0)
-		rc = vcpu_plan_apply(plan, state, scratch, vm, host, error);
 	if (rc < 0)
-		return rc;
-	scratch->run->immediate_exit = 1;
-	if (ioctl(scratch->fd, KVM_RUN, 0) == 0 || (errno != EINTR && errno != EAGAIN))
-		return error_set_errno(error, errno, "KVM refuses the registers");
-	scratch->run->immediate_exit = 0;
-	rc = vcpu_state_capture(scratch, vm, host, &got, error);
+		return error_set_errno(error, -rc, "KVM refuses the registers");
+	rc = vcpu_state_capture(vcpu, vm, host, &got, error);
 	for (size_t i = 0; rc == 0 && i < ITEM_COUNT_; i++) {
 		/* A LAPIC's current count moves on; its other registers have been through SET. */
 		if (i == ITEM_MSRS || i == ITEM_LAPIC ||
@@ -284,9 +280,21 @@ static int rehearse(const struct vcpu_plan *plan, const struct vcpu_state *state
 				       items[i].name);
 	}
 	if (rc == 0)
-		rc = compare_msrs(plan, &got, error);
+		rc = compare_msrs(msrs, &got, error);
 	vcpu_state_done(&got);
 	return rc;
+}
+
+/* Carry out the plan on scratch, and see. */
+static int rehearse(const struct vcpu_plan *plan, const struct vcpu_state *state,
+		    const struct kvm_vcpu *scratch, const struct kvm_vm *vm,
+		    const struct kvm_host *host, struct error *error)
+{
+	int rc = vcpu_plan_apply_tsc(plan, state, scratch, 0, error);
+
+	if (rc == 0)
+		rc = vcpu_plan_apply(plan, state, scratch, vm, host, error);
+	return rc < 0 ? rc : verify(plan->msrs, state, scratch, vm, host, error);
 }
 
 /*
@@ -333,9 +341,20 @@ int vcpu_plan_make(struct vcpu_plan *plan, const struct vcpu_state *state,
 	return rc;
 }
 
+int vcpu_plan_make_again(struct vcpu_plan *plan, const struct vcpu_state *state,
+			 const struct kvm_vcpu *scratch, const struct kvm_vm *vm,
+			 const struct kvm_host *host, struct error *error)
+{
+	for (size_t i = 0; i < ITEM_COUNT_; i++)
+		if (!items[i].present || items[i].present(vm, host))
+			plan->all_items |= 1u << i;
+	return msr_plan_all(state->msrs, scratch, &plan->all_msrs, error);
+}
+
 void vcpu_plan_done(struct vcpu_plan *plan)
 {
 	free(plan->msrs);
+	free(plan->all_msrs);
 	*plan = (struct vcpu_plan){0};
 }
 
@@ -377,17 +396,18 @@ int vcpu_plan_apply_tsc(const struct vcpu_plan *plan, const struct vcpu_state *s
 	return 0;
 }
 
-int vcpu_plan_apply(const struct vcpu_plan *plan, const struct vcpu_state *state,
-		    const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
-		    const struct kvm_host *host, struct error *error)
+/* Write rows, those that may later and the others now. */
+static int write_items(uint32_t wanted, const struct kvm_msrs *msrs, const struct vcpu_state *state,
+		       const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
+		       const struct kvm_host *host, struct error *error)
 {
 	for (size_t i = 0; i < ITEM_COUNT_; i++) {
 		int rc;
 
-		if (!(plan->items & 1u << i) || defer(i, state, vcpu, vm, host))
+		if (!(wanted & 1u << i) || defer(i, state, vcpu, vm, host))
 			continue;
 		if (i == ITEM_MSRS) {
-			rc = msr_write(vcpu, plan->msrs, error);
+			rc = msr_write(vcpu, msrs, error);
 			if (rc < 0)
 				return rc;
 		} else if (items[i].set(vcpu->fd, host, state) < 0) {
@@ -397,4 +417,66 @@ int vcpu_plan_apply(const struct vcpu_plan *plan, const struct vcpu_state *state
 	}
 	vcpu->run->cr8 = state->cr8;
 	return 0;
+}
+
+int vcpu_plan_apply(const struct vcpu_plan *plan, const struct vcpu_state *state,
+		    const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
+		    const struct kvm_host *host, struct error *error)
+{
+	return write_items(plan->items, plan->msrs, state, vcpu, vm, host, error);
+}
+
+/*
+ * KVM has the guest's TLB flushed when control registers change. The guest's page tables may have
+ * been changed behind its back, and its CR3 may be the template's.
+ */
+static int flush_tlb(const struct vcpu_state *state, const struct kvm_vcpu *vcpu,
+		     const struct kvm_host *host, struct error *error)
+{
+	struct vcpu_state other = *state; /* nothing of it is owned twice: only sregs are used */
+
+	other.sregs.cr4 ^= CR4_PGE;
+	if (set_sregs(vcpu->fd, host, &other) < 0)
+		return error_set_errno(error, errno, "write sregs of vCPU %u", vcpu->index);
+	return 0;
+}
+
+int vcpu_plan_apply_again(const struct vcpu_plan *plan, const struct vcpu_state *state,
+			  const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
+			  const struct kvm_host *host, bool unprivileged, struct error *error)
+{
+	const uint32_t few =
+		1u << ITEM_SREGS | 1u << ITEM_XSAVE | 1u << ITEM_REGS | 1u << ITEM_EVENTS;
+	int rc = 0;
+
+	assert(plan->all_msrs);
+	vcpu->run->immediate_exit = 0;
+	vcpu->run->request_interrupt_window = 0;
+	if (!unprivileged)
+		rc = flush_tlb(state, vcpu, host, error);
+	if (rc < 0)
+		return rc;
+	return write_items(unprivileged ? few : plan->all_items, plan->all_msrs, state, vcpu, vm,
+			   host, error);
+}
+
+int vcpu_state_verify(const struct vcpu_plan *plan, const struct vcpu_state *state,
+		      const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
+		      const struct kvm_host *host, struct error *error)
+{
+	return verify(plan->all_msrs, state, vcpu, vm, host, error);
+}
+
+/* An access that KVM splits leaves once more for each part; a string instruction, for each. */
+#define PARTS_MAX 70000u
+
+int vcpu_finish_instruction(const struct kvm_vcpu *vcpu)
+{
+	int rc = 0;
+
+	vcpu->run->immediate_exit = 1;
+	for (unsigned int i = 0; rc == 0 && i < PARTS_MAX; i++)
+		rc = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+	vcpu->run->immediate_exit = 0;
+	return rc == -EINTR || rc == -EAGAIN ? 0 : rc ? rc : -ELOOP;
 }

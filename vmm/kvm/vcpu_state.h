@@ -48,6 +48,9 @@ struct vcpu_plan {
 	uint32_t items;	       /* bit i: row i of the table must be written    */
 	bool tsc_offset;       /* the TSC's offset must and can be set         */
 	struct kvm_msrs *msrs; /* what the row "msrs" writes; owned            */
+	/* For a vCPU that has run: all rows there are, and all MSRs. NULL: not asked for. Owned. */
+	uint32_t all_items;
+	struct kvm_msrs *all_msrs;
 };
 
 /*
@@ -68,6 +71,14 @@ int vcpu_plan_make(struct vcpu_plan *plan, const struct vcpu_state *state,
 		   const struct kvm_vcpu *scratch, const struct kvm_vm *vm,
 		   const struct kvm_host *host, struct error *error);
 
+/*
+ * Add to the plan what it takes to bring a vCPU back to state that has run since; scratch is one on
+ * which vcpu_plan_make was done.
+ */
+int vcpu_plan_make_again(struct vcpu_plan *plan, const struct vcpu_state *state,
+			 const struct kvm_vcpu *scratch, const struct kvm_vm *vm,
+			 const struct kvm_host *host, struct error *error);
+
 void vcpu_plan_done(struct vcpu_plan *plan);
 
 /*
@@ -77,6 +88,31 @@ void vcpu_plan_done(struct vcpu_plan *plan);
  */
 int vcpu_plan_apply_tsc(const struct vcpu_plan *plan, const struct vcpu_state *state,
 			const struct kvm_vcpu *vcpu, uint64_t frozen_tsc, struct error *error);
+
+/*
+ * Bring a vCPU that has run back to state: as vcpu_plan_apply, in the same order. It must have no
+ * instruction half done.
+ *
+ * unprivileged: nothing was executed since that only a kernel may. Then there is nothing to be
+ * written but general, segment and vector registers.
+ */
+int vcpu_plan_apply_again(const struct vcpu_plan *plan, const struct vcpu_state *state,
+			  const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
+			  const struct kvm_host *host, bool unprivileged, struct error *error);
+
+/*
+ * Is the vCPU in that state? Of MSRs those are compared that vcpu_plan_apply_again writes. -EIO in
+ * words if not. What sits in kvm_run is taken over by KVM first.
+ */
+int vcpu_state_verify(const struct vcpu_plan *plan, const struct vcpu_state *state,
+		      const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
+		      const struct kvm_host *host, struct error *error);
+
+/*
+ * Have the vCPU finish the instruction for which it left KVM_RUN, and execute no other. What it
+ * asks of devices in doing so is not carried out. -errno.
+ */
+int vcpu_finish_instruction(const struct kvm_vcpu *vcpu);
 
 /* Carry out the rest of the plan. Part of it may sit in kvm_run until the first KVM_RUN. */
 int vcpu_plan_apply(const struct vcpu_plan *plan, const struct vcpu_state *state,

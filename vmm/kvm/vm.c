@@ -82,6 +82,24 @@ int kvm_vm_add_memslot(struct kvm_vm *vm, uint64_t gpa, uint64_t size, void *hos
 	return 0;
 }
 
+int kvm_vm_remove_memslot(struct kvm_vm *vm, struct error *error)
+{
+	struct kvm_userspace_memory_region region = {.slot = vm->slots - 1};
+
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+		return error_set_errno(error, errno, "remove memslot %u", region.slot);
+	vm->slots--;
+	return 0;
+}
+
+int kvm_vm_forget_mappings(struct kvm_vm *vm, void *any_page, struct error *error)
+{
+	/* Without a quirk's being switched off, KVM drops all of them when any memslot goes. */
+	int rc = kvm_vm_add_memslot(vm, GPA_NOTHING, PAGE_BYTES, any_page, error);
+
+	return rc < 0 ? rc : kvm_vm_remove_memslot(vm, error);
+}
+
 int kvm_vm_get_written(const struct kvm_vm *vm, uint32_t slot, uint64_t *bitmap,
 		       struct error *error)
 {

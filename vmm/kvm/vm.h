@@ -52,6 +52,16 @@ int kvm_vm_add_irqchip(struct kvm_vm *vm, bool with_pit, struct error *error);
 int kvm_vm_add_memslot(struct kvm_vm *vm, uint64_t gpa, uint64_t size, void *host_memory,
 		       struct error *error);
 
+/* Take the last memslot away again, of that size. */
+int kvm_vm_remove_memslot(struct kvm_vm *vm, struct error *error);
+
+/*
+ * Have KVM forget all that it knows of the guest's page tables, and of where its memory is: it
+ * finds out again. For a host that shadows page tables and has changed the guest's behind KVM's
+ * back. No vCPU may run.
+ */
+int kvm_vm_forget_mappings(struct kvm_vm *vm, void *any_page, struct error *error);
+
 /*
  * Which pages of a memslot were written by the guest or by KVM since this was asked last
  * (KVM_GET_DIRTY_LOG): a bit a page, least significant first, in 64-bit words.

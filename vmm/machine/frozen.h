@@ -19,6 +19,12 @@ struct frozen_vcpu {
 	struct vcpu_plan plan;
 };
 
+/* Pages of RAM that hold page tables, by number, in order; as far as vCPU 0's CR3 leads there. */
+struct table_pages {
+	uint32_t *list; /* owned; NULL: not known, or too many */
+	uint32_t count;
+};
+
 struct machine_frozen {
 	struct guest_ram ram;	/* private mapping of the sealed memory */
 	struct extents extents; /* what a clone registers before its run */
@@ -27,6 +33,7 @@ struct machine_frozen {
 	struct vm_state vm;
 	struct frozen_vcpu *vcpus; /* owned; vcpu_count of them */
 	unsigned int vcpu_count;
+	struct table_pages tables;    /* of machines that can be reset                  */
 	struct page_set *working_set; /* what clones are given beforehand; owned; NULL: nothing */
 };
 

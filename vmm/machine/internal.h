@@ -24,6 +24,8 @@
 #include "vmm/machine/machine.h"
 #include "vmm/virtio/blk.h"
 
+struct machine_reset;
+
 struct vcpu {
 	struct machine *machine;
 	struct kvm_vcpu kvm;
@@ -56,6 +58,7 @@ struct machine {
 	uint64_t ram_size;
 	enum machine_slots slots;
 	bool with_cpuid, with_irqchip, lazy_slots;
+	bool resettable; /* to be frozen so that clones can be reset */
 	const char *template_on;
 	bool with_rng;
 	bool is_linux; /* entry is filled in, rather than image */
@@ -82,6 +85,8 @@ struct machine {
 	bool learns;		 /* its writes are to be logged */
 	struct extents learning; /* memslots whose writes are logged, by number; list is owned */
 	unsigned int own_disks;	 /* bit: a clone's own overlay or image is in place */
+	uint64_t ios, mmios;	 /* exits for ports and for devices in memory */
+	struct machine_reset *reset;   /* of a clone that can be reset; owned */
 	struct machine_stages *stages; /* the owner's; NULL in the template */
 	struct vcpu vcpus[];	       /* frozen.vcpu_count of them */
 };
@@ -140,6 +145,15 @@ void disks_settle(struct machine *machine);
 
 /* machine_disks.c: in a clone, an overlay in memory for each disk that was given none. */
 int disks_thaw(struct machine *machine, struct error *error);
+
+/* machine_reset.c: in a clone, when its VM is there and before it runs. */
+void reset_begin(struct machine *machine);
+
+/* machine_reset.c: free machine->reset. */
+void reset_free(struct machine *machine);
+
+/* table_pages.c: which pages of the frozen RAM hold page tables; for machines to be reset. */
+int table_pages_find(const struct machine *machine, struct table_pages *ret, struct error *error);
 
 /* working_set.c: if writes are to be logged: note what memslots there are. Before they are made. */
 int learning_begin(struct machine *machine, struct error *error);

@@ -100,6 +100,7 @@ static struct machine *allocate(const struct kvm_host *host, const struct machin
 	machine->with_cpuid = config->force_cpuid;
 	machine->with_irqchip = config->force_irqchip;
 	machine->with_rng = config->rng;
+	machine->resettable = config->resettable;
 	machine->template_on = config->template_on;
 	machine->vm.fd = -1;
 	machine->ram = &machine->frozen.ram;
@@ -167,6 +168,8 @@ void machine_free(struct machine *machine)
 	extents_done(&machine->frozen.extents);
 	extents_done(&machine->learning);
 	free(machine->frozen.working_set);
+	free(machine->frozen.tables.list);
+	reset_free(machine);
 	guest_ram_done(machine->ram);
 	pthread_cond_destroy(&machine->changed);
 	pthread_mutex_destroy(&machine->lock);

@@ -54,6 +54,7 @@ struct machine_config {
 	bool force_irqchip; /* in-kernel irqchip and PIT even if the image does not ask      */
 	bool force_cpuid;   /* full CPUID table even if the image does not ask               */
 	bool rng;	    /* a virtio entropy device in slot 0                             */
+	bool resettable;    /* clones may be reset, as far as machine_cannot_reset allows     */
 	/* Disk i is a virtio block device in slot 1 + i. machine_new takes their descriptors. */
 	struct disk_config disks[MACHINE_DISKS_MAX];
 	unsigned int disk_count;
@@ -245,6 +246,47 @@ void machine_run(struct machine *machine, const struct machine_sink *sink,
  * the serial port with it. Nothing for a guest without one.
  */
 void machine_connect_serial(struct machine *machine);
+
+/*
+ * Resetting a clone: instead of being ended, it is put back to its template's state, and lives once
+ * more.
+ *
+ *	machine_prepare_reset -> machine_thaw -> machine_run -> machine_reset -> machine_begin_again
+ *					  ^                                              |
+ *					  +----------------------------------------------+
+ *
+ * Why clones of this frozen machine cannot be reset, in words; NULL if they can.
+ */
+const char *machine_cannot_reset(const struct machine *machine);
+
+/* The only ioctl that is made then and is not KVM's: PAGEMAP_SCAN, by which it finds what to do. */
+#define MACHINE_RESET_IOCTL 0xc0606610u
+
+/* In the child, before machine_thaw. ram_fd: the memory file, see machine_ram_fd; it is taken. */
+int machine_prepare_reset(struct machine *machine, int ram_fd, struct error *error);
+
+/* The memory file's descriptor, which a child that is to be reset must not close. */
+int machine_ram_fd(const struct machine *machine);
+
+/*
+ * After machine_run, which has ended for good and not because KVM or the guest failed: everything
+ * is as it was when machine_thaw had restored it, the VM goes on existing. *ret_quick: it was
+ * enough to write back what user mode can change. After an error the machine can only be freed.
+ */
+int machine_reset(struct machine *machine, bool *ret_quick, struct error *error);
+
+/* After machine_reset: is all of it really the template's? -EIO in words if not. Takes its time. */
+int machine_verify_reset(struct machine *machine, struct error *error);
+
+/*
+ * After machine_reset: deliver identity and request as machine_thaw does, for another machine_run.
+ * The request may lie where the guest is to find it (machine_request_area).
+ */
+int machine_begin_again(struct machine *machine, const struct forkvm_identity *identity,
+			const void *request, size_t request_len, struct error *error);
+
+/* Where the guest wants its requests, and how many bytes there are. */
+void *machine_request_area(const struct machine *machine, size_t *ret_size);
 
 /* "done", "shutdown", "guest-error", "out-of-memory", "host-error". */
 const char *machine_end_name(enum machine_end_reason reason);

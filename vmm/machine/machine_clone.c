@@ -61,6 +61,8 @@ int machine_thaw(struct machine *machine, const struct forkvm_identity *identity
 	if (rc == 0)
 		rc = restore(machine, error);
 	if (rc == 0)
+		reset_begin(machine);
+	if (rc == 0)
 		rc = disks_thaw(machine, error);
 	if (rc == 0)
 		rc = devices_bind(&machine->devices, &machine->vm, error);

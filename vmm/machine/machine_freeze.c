@@ -69,6 +69,9 @@ static int rehearse(struct machine *machine, struct error *error)
 		if (rc == 0)
 			rc = vcpu_plan_make(&frozen->vcpus[i].plan, &frozen->vcpus[i].state,
 					    &scratch, &vm, machine->host, error);
+		if (rc == 0 && machine->resettable)
+			rc = vcpu_plan_make_again(&frozen->vcpus[i].plan, &frozen->vcpus[i].state,
+						  &scratch, &vm, machine->host, error);
 		kvm_vcpu_done(&scratch);
 	}
 	if (rc == 0)
@@ -127,6 +130,8 @@ int machine_freeze(struct machine *machine, struct error *error)
 		rc = rehearse(machine, error);
 	if (rc == 0)
 		rc = settle_memory(machine, error);
+	if (rc == 0 && machine->resettable)
+		rc = table_pages_find(machine, &machine->frozen.tables, error);
 	if (rc < 0) {
 		error_prefix(error, "freeze");
 		return rc;

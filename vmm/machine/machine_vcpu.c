@@ -273,8 +273,10 @@ static enum verdict on_exit(struct vcpu *vcpu)
 
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
+		vcpu->machine->ios++;
 		return on_io(vcpu);
 	case KVM_EXIT_MMIO:
+		vcpu->machine->mmios++;
 		return on_mmio(vcpu);
 	case KVM_EXIT_INTERNAL_ERROR:
 		if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION)

@@ -118,6 +118,7 @@ Test(backing, given_by_clients)
 	check(open(path, O_PATH | O_CLOEXEC), false, EACCES, "not open for reading");
 	check(open(path, O_RDWR | O_APPEND | O_CLOEXEC), true, EINVAL, "O_APPEND");
 	check(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), false, EINVAL, "O_NONBLOCK");
+	check(open(path, O_RDONLY | O_DIRECT | O_CLOEXEC), false, EINVAL, "O_DIRECT");
 	check(open("/", O_RDONLY | O_CLOEXEC), false, EISDIR, "directory");
 	check(open("/dev/null", O_RDONLY | O_CLOEXEC), false, EINVAL, "character device");
 	check(memfd_create("empty", MFD_CLOEXEC), false, EINVAL, "is empty");

@@ -9,8 +9,9 @@
 #include <sys/mman.h>
 
 static const struct sandbox_rules *const tables[] = {
-	&sandbox_clone_rules, &sandbox_thread_rules,  &sandbox_spare_rules, &sandbox_server_rules,
-	&sandbox_disk_rules,  &sandbox_nursery_rules, &sandbox_idle_rules};
+	&sandbox_clone_rules, &sandbox_thread_rules,	    &sandbox_spare_rules,
+	&sandbox_reset_rules, &sandbox_reset_nursery_rules, &sandbox_server_rules,
+	&sandbox_disk_rules,  &sandbox_nursery_rules,	    &sandbox_idle_rules};
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 

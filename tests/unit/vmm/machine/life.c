@@ -111,7 +111,8 @@ static int on_park(void *ctx, void *buf, size_t capacity, size_t *ret_len)
 		return 0;
 	clone->requests--;
 	*ret_len = min_u64(clone->request_len, capacity);
-	memcpy(buf, clone->request, *ret_len);
+	if (*ret_len > 0)
+		memcpy(buf, clone->request, *ret_len);
 	return 1;
 }
 

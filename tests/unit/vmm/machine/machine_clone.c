@@ -242,7 +242,7 @@ Test(clone, a_spare)
 	for (size_t i = 0; i < ARRAY_SIZE(stubs); i++) {
 		struct machine *machine = life_template(host, &config, stubs[i], NULL);
 
-		*clone = (struct clone){.spare = true, .requests = 2};
+		*clone = (struct clone){.spare = true, .requests = 2, .request = ""};
 		life_run_forked(machine, 5, clone);
 		cr_assert_eq(clone->thaw, 0, "%s: %s", stubs[i], clone->error.text);
 		cr_assert_eq(clone->end.reason, MACHINE_END_DONE, "%s: %s", stubs[i],
