@@ -11,28 +11,15 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import guests  # noqa: E402
-from guests import MIB  # noqa: E402
 import disks  # noqa: E402
 import harness  # noqa: E402
+
+sys.path.insert(0, os.path.join(guests.ROOT, "tests", "linux"))
+import host_disk  # noqa: E402
 
 RAM_MIB = 512
 CMDLINE = "console=ttyS0 quiet panic=-1"
 PROGRAM = "qemu-system-x86_64"
-
-
-def file_system(folder, mib):
-    """A folder with a file system that has O_DIRECT and page cache; here it may be in memory."""
-    if not os.environ.get("FORKVM_INSIDE_LAB"):
-        return folder
-    image, mount = os.path.join(folder, "fs"), os.path.join(folder, "mnt")
-    with open(image, "wb") as file:
-        file.truncate(mib * MIB)
-    os.mkdir(mount)
-    for module in ("loop", "ext4"):
-        subprocess.run(["modprobe", module], check=True)
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-F", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, mount], check=True)
-    return mount
 
 
 def iops_of(said):
@@ -113,7 +100,7 @@ def main():
     plan = json.loads(sys.argv[1])
     folder = tempfile.mkdtemp(prefix="disk-", dir=None if os.environ.get("FORKVM_INSIDE_LAB")
                               else plan["out"])
-    place = file_system(folder, 5 * plan["mib"])
+    place = host_disk.make(folder, 5 * plan["mib"])
     files = {name: os.path.join(place, name) for name in ("image", "file", "overlays")}
     os.mkdir(files["overlays"])
     runs = {"forkvm": [], "qemu": []}
@@ -129,8 +116,7 @@ def main():
     with open(os.path.join(plan["out"], "qemu.json"), "w", encoding="utf-8") as report:
         json.dump({"qemu": version.stdout.decode().split("\n")[0] + ", q35, virtio-blk-pci, iothread, "
                    "aio=io_uring", "runs": runs}, report)
-    if place != folder:
-        subprocess.run(["umount", place], check=True)
+    host_disk.unmake(place)
     shutil.rmtree(folder)
 
 
