@@ -152,7 +152,7 @@ json_t *ops_disks_of_clone(const struct server *server, const struct clone *clon
 	for (unsigned int i = 0; i < server->options->disks.count; i++) {
 		const struct disk *disk = machine_get_disk(server->machine, i);
 		json_t *value = json_object();
-		struct disk_stats stats;
+		struct disk_stats stats = {0};
 
 		put_text(value, "mode",
 			 clone->written_disks >> i & 1	  ? "write"
