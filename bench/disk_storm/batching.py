@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""How many requests a system call, an exit and an interrupt are for: as the program counts them, and
-as strace(1) sees it from outside."""
+"""How many requests a system call, an exit and an interrupt are for: as the program counts them,
+and as strace(1) sees it from outside."""
 
 import guests
 

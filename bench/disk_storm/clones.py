@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What a disk costs a clone: latency and memory of clones with a disk of 10 GiB of which the template
-wrote one, beside clones of the same guest without any. All servers run, and are asked in turns."""
+"""What a disk costs a clone: latency and memory of clones with a disk of 10 GiB, of which the
+template wrote one, beside clones of the same guest without any. All servers run, and are asked in
+turns."""
 
 import contextlib
 import json
@@ -90,8 +91,8 @@ def measure(options):
 
 
 def _more(row, base):
-    """KiB that a clone takes more, in memory and in files: as its group is charged, if there is one.
-    What a file in memory holds is in both, and counts once."""
+    """KiB that a clone takes more, in memory and in files: as its group is charged, if there is
+    one. What a file in memory holds is in both, and counts once."""
     key = "available_kib" if row["charge_kib"] is None else "charge_kib"
     in_memory = row["name"] == "overlay in memory"
     return row[key] - base[key] + (0 if in_memory else row["file_kib"])
@@ -108,6 +109,7 @@ def show(rows, table):
         table.row((row["name"], f"{row['p50']:.0f}", f"{row['p99']:.0f}", f"{row['p50_ratio']:.3f}",
                    *costs, f"{_more(row, base):.1f}"))
     for row in rows[1:]:
-        table.verdict(f"{row['name']}: p50 to that without a disk", row["p50_ratio"], 1.1, "at most")
+        table.verdict(f"{row['name']}: p50 to that without a disk", row["p50_ratio"], 1.1,
+                      "at most")
         table.verdict(f"{row['name']}: KiB of an idle clone more, memory and files",
                       _more(row, base), 64, "at most")

@@ -46,8 +46,8 @@ def parse():
 
 def host():
     with open("/proc/cpuinfo", encoding="utf-8") as file:
-        cpu = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "")
-    return {"kernel": platform.release(), "cpu": cpu, "cpus": os.cpu_count()}
+        names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+    return {"kernel": platform.release(), "cpu": names[0] if names else "", "cpus": os.cpu_count()}
 
 
 def main():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""fio in a Linux guest: in a clone of forkvm's and, in turns, in QEMU's guest of the same kernel, with
-the same files. Where guests of this kind run: on the host, or in the lab."""
+"""fio in a Linux guest: in a clone of forkvm's and, in turns, in QEMU's guest of the same kernel,
+with the same files. Where guests of this kind run: on the host, or in the lab."""
 
 import json
 import os
@@ -103,7 +103,8 @@ def _rows(runs):
 
 
 def show(told, table):
-    table.head(f"fio at depth 64 in a Linux guest, requests a second, beside QEMU ({told['where']})",
+    table.head("fio at depth 64 in a Linux guest, requests a second, beside QEMU "
+               f"({told['where'].split(':')[0]})",
                ("disk", "pattern", "submitted", "forkvm", "QEMU", "ratio", "an enter", "an exit",
                 "an interrupt"))
     names = {"vda": "image, buffered", "vdc": "file, O_DIRECT"}

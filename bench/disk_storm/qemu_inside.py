@@ -114,8 +114,8 @@ def main():
             runs["qemu"].append(run_qemu(plan, files))
     version = subprocess.run([PROGRAM, "--version"], stdout=subprocess.PIPE, check=True)
     with open(os.path.join(plan["out"], "qemu.json"), "w", encoding="utf-8") as report:
-        json.dump({"qemu": version.stdout.decode().split("\n")[0] + ", q35, virtio-blk-pci, iothread, "
-                   "aio=io_uring", "runs": runs}, report)
+        json.dump({"qemu": version.stdout.decode().split("\n")[0] + ", q35, virtio-blk-pci, "
+                   "iothread, aio=io_uring", "runs": runs}, report)
     host_disk.unmake(place)
     shutil.rmtree(folder)
 

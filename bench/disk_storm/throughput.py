@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Throughput beside a plain io_uring loop on the same file, in turns; and what exits have to do with
-the difference.
+"""Throughput beside a plain io_uring loop on the same file, in turns; and what exits have to do
+with the difference.
 
 The model of a request is what it takes in the plain loop, and its share of an exit. What an exit
 takes is measured in the same guest, by reading a register.
@@ -115,5 +115,5 @@ def show(rows, table):
             table.verdict(f"{row['name']}: the same, without exits", row["ratio_without_exits"],
                           0.7, "at least")
     small = [row["us"] / row["model_us"] for row in rows if row["size"] == SMALL]
-    table.note(f"4 KiB patterns take {min(small):.2f} to {max(small):.2f} times what plain loop and "
-               "exits together do")
+    table.note(f"4 KiB patterns take {min(small):.2f} to {max(small):.2f} times what plain loop "
+               "and exits together do")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Clones of a Linux guest that write to ext4 on a durable disk are killed at any moment. Of what each
-left on the disk an image is made; another clone mounts that (the journal may be replayed), finds
-every file that was synced, whole, and e2fsck finds nothing wrong.
+"""Clones of a Linux guest that write to ext4 on a durable disk are killed at any moment. Of what
+each left on the disk an image is made; another clone mounts that (the journal may be replayed),
+finds every file that was synced, whole, and e2fsck finds nothing wrong.
 
 FORKVM_TEST_KILLS: how many clones are killed (5).
 """

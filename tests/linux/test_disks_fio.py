@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""fio, which verifies all that it has written, runs on a disk in a template, through its freeze, and
-on in two clones at once: no block is old, torn, elsewhere or another clone's.
+"""fio, which verifies all that it has written, runs on a disk in a template, through its freeze,
+and on in two clones at once: no block is old, torn, elsewhere or another clone's.
 
 The disk has three parts. The first was written before the freeze, and is verified in each clone. In
 the second one fio writes and verifies, without an end, while the guest is frozen. The third is
