@@ -203,10 +203,14 @@ static ssize_t send_some(struct conn *conn)
 	return sent < 0 ? -errno : sent;
 }
 
-/* Send what is due, as much as the socket takes. */
+/*
+ * Send what is due, as much as the socket takes. A client that was blocked by it gets its turn:
+ * epoll will not say so when that was sent before anybody asked it.
+ */
 static void flush(struct server *server, struct conn *conn)
 {
 	bool again = !conn->dead && unsent(conn);
+	bool was_blocked = is_blocked(conn);
 
 	while (again) {
 		bool up_to_attached = conn->send_fd_count && conn->sent < conn->send_at;
@@ -220,8 +224,12 @@ static void flush(struct server *server, struct conn *conn)
 			conn->sent += (size_t)sent;
 		again = up_to_attached && sent > 0;
 	}
-	if (!conn->dead)
-		update_interest(server, conn);
+	if (conn->dead)
+		return;
+	update_interest(server, conn);
+	if (was_blocked && !is_blocked(conn) && list_empty(&conn->ready_link) &&
+	    line_buffer_has_line(&conn->in))
+		list_append(&server->conns.ready, &conn->ready_link);
 }
 
 void conn_fail(struct server *server, struct conn *conn, const char *tag, const struct error *error)
