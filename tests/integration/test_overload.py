@@ -132,7 +132,8 @@ class Overload(harness.TestCase):
             clones = self.settled(control)["clones"]
             self.assertLessEqual(clones["peak"], MOST)
             self.assertEqual(clones["refused"] - before["clones"]["refused"], storm.refused)
-            self.assertEqual(harness.count_fds(server.pid), held)
+            # What a spare was lent is closed soon after it has parked.
+            wait_until(lambda: harness.count_fds(server.pid) <= held, "descriptors are as before")
 
     def test_with_spares(self):
         self.overload()
