@@ -10,6 +10,7 @@ import harness
 from ledger import PATIENCE_S
 
 PAUSE_S = (0.02, 0.2)
+KILLS = 0.9  # the part of the looks that kill
 HELD_S = 10  # the longest that clients keep a clone
 SILENT_S = 1  # what never answers is killed when it is as old as this
 ALL_S = 40  # from one killing of all to the next, on average
@@ -65,19 +66,19 @@ class Killer(threading.Thread):
             self.ledger.killings.note("all")
             control.call("kill", all=True)
             return
-        how = self.rng.random()
-        if how < 0.7 and serving:
-            clone = self.rng.choice(serving)
-            if how < 0.4:
-                self.by_id(control, clone, "request")
-            else:
-                self.by_signal(clone, "signal")
-        elif how < 0.9 and spares:
-            clone = self.rng.choice(spares)
-            if how < 0.75:
-                self.by_id(control, clone, "spare, request")
-            else:
-                self.by_signal(clone, "spare, signal")
+        if self.rng.random() > KILLS:
+            return
+        # Spares are few and always there; clones that serve are the ones meant.
+        is_spare = self.rng.random() < (0.2 if serving else 0.05)
+        chosen = spares if is_spare else serving
+        if not chosen:
+            return
+        clone = self.rng.choice(chosen)
+        what = "spare, " if is_spare else ""
+        if self.rng.random() < 0.5:
+            self.by_id(control, clone, what + "request")
+        else:
+            self.by_signal(clone, what + "signal")
 
     def by_id(self, control, clone, how):
         self.ledger.killings.note(how, clone_id=clone["id"])
