@@ -59,10 +59,12 @@ def judge_counts(counted, base, clones):
     what does not agree."""
     unknown = counted["left"] + counted["detached"]
     ended = {reason: count - base["ended"][reason] for reason, count in clones["ended"].items()}
+    ended["refused"] = clones["refused"] - base["refused"]
     for reason, count in sorted(ended.items()):
         if not counted[reason] <= count <= counted[reason] + unknown:
             yield f"{reason}: the server counted {count}, its clients {counted[reason]}, and " \
                   f"{unknown} of which they know no end"
+    del ended["refused"]
     started = clones["started"] - base["started"]
     if started != sum(ended.values()) + clones["live"]:
         yield f"{started} clones were started and {sum(ended.values())} ended"
