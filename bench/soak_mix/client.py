@@ -106,7 +106,7 @@ class Client:
             return
         record = message[kind]
         # A batch may be refused as a whole.
-        index = record.get("index")
+        index = message.get("index")
         chosen = requests if index is None else requests[index:index + 1]
         if not chosen or index is None and len(requests) > 1 and kind != "error":
             self.ledger.fault("a message without an index of its batch", json.dumps(message))
@@ -146,7 +146,7 @@ class Client:
         has requests, which all say the same but what they ask."""
         tag = next(self.tags)
         message = {"op": "clone", "tag": tag, **request.members, **members}
-        if "requests" not in members:
+        if "requests_b64" not in members:
             message["request_b64"] = base64.b64encode(request.payload).decode()
         if fds:
             message["answer"] = True

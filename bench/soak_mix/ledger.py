@@ -132,5 +132,5 @@ def _example(request):
         if message:
             words.append(f"{name} " + " ".join(
                 f"{key}={value}" for key, value in message.items() if key != "stages"))
-    words += [f"{key}={value}" for key, value in request.members.items() if key != "requests"]
+    words += [f"{key}={value}" for key, value in request.members.items()]
     return ", ".join(words)

@@ -74,7 +74,7 @@ class Traffic:
                                    members=_members(self.rng, detach=True)))
 
     def batch(self):
-        batch.submit(self.client, self.rng, self.payload)
+        batch.submit(self.client, self.rng)
 
     def unread(self):
         """Nobody reads the answer: it is read late, it is never read, or time is over before."""

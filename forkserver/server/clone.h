@@ -37,6 +37,8 @@ struct clone {
 	struct list loan_link;	  /* of clones.on_loan                          */
 	struct clone *next_of_id; /* in its chain of clones.by_id             */
 	struct conn *owner;	  /* whom to tell of the end; NULL: nobody      */
+	struct batch *batch;	  /* of its owner's; NULL: of none, or detached */
+	int64_t index;		  /* in its batch, or NO_INDEX                  */
 	struct timer timer;	  /* its timeout                                */
 	enum clone_state state;
 	struct spare spare; /* if it was made ahead */
@@ -112,6 +114,13 @@ struct gift {
 _Static_assert(MACHINE_DISKS_MAX == 4, "as many as there are initial values above");
 
 void gift_close(struct gift *gift);
+
+/* Take the descriptors that the request announces, all of them, whatever becomes of it. -errno. */
+int clone_take_gift(struct conn *conn, const struct request *request, struct gift *gift,
+		    struct error *error);
+
+/* Can clones be had at present, with requests of so many bytes? -errno with words. */
+int clone_check(const struct server *server, size_t request_len, struct error *error);
 
 /*
  * Make a clone as the request says, or claim a spare for it, for conn, whose queued descriptors it

@@ -192,6 +192,7 @@ void clone_kill(struct clone *clone, enum forkvm_end end, const char *note)
 void clone_orphan(struct clone *clone, bool keep)
 {
 	clone->owner = NULL;
+	clone->batch = NULL;
 	list_remove(&clone->owner_link);
 	if (!clone->detached && !keep)
 		clone_kill(clone, FORKVM_END_KILLED, "its client closed the connection");

@@ -88,6 +88,8 @@ struct launch {
 	const struct disk_plan *disks; /* NULL: the machine has none */
 	struct launch_disk given[MACHINE_DISKS_MAX];
 	bool session;	  /* answer_fd is a packet socket that brings further requests */
+	bool framed;	  /* one of a batch: answers begin with a header               */
+	uint32_t index;	  /* then: which                                               */
 	bool share_files; /* the table of descriptors is still the server's            */
 	bool keep;	  /* live on when the server dies                              */
 	bool resets;	  /* a spare that may be reset when it has served              */
