@@ -11,7 +11,7 @@ from request import Request
 
 WIDTH = 14  # of a client, under way at once
 # Of those that take no time: how often of a hundred.
-QUICK = {"cold": 36, "spare": 44, "session": 8, "detached": 6, "batch": 6}
+QUICK = {"cold": 38, "spare": 47, "session": 8, "detached": 6, "batch": 1}
 # Of those that do: seconds from one to the next, on average.
 SLOW_S = {"unread": 1.0, "parked": 1.5, "deaf": 9.0, "leave": 2.5}
 BURST = 300  # requests of a client that reads none of its replies
