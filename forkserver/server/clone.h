@@ -175,6 +175,9 @@ void clone_rename(struct clones *clones, struct clone *clone, uint64_t id);
 /* Take all reports that have come. */
 void clones_take_reports(struct server *server);
 
+/* Close what was lent to it: it has its own table of descriptors, or is gone. */
+void clone_end_loan(struct clone *clone);
+
 /*
  * Close the descriptors that were left open for children which shared the server's table, where
  * that is over. True when some are still on loan.

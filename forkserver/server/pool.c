@@ -294,6 +294,8 @@ static void on_parked(struct server *server, struct clone *clone)
 	struct pool *pool = &server->pool;
 
 	timers_disarm(&server->timers, &clone->timer);
+	/* It has its own descriptors by now, and may be claimed, and lent others, in this round. */
+	clone_end_loan(clone);
 	leave_lists(pool, clone);
 	enter(pool, clone, CLONE_PARKED);
 	clone->spare.parked_ns = server->now_ns;
