@@ -287,6 +287,8 @@ void pool_resend(struct server *server, struct pool_again *again)
 	struct error error;
 
 	server->pool.metrics.resent++;
+	/* Nothing had started: the clone that serves it instead is counted. */
+	server->metrics.clones_started--;
 	if (clone_start_with(server, again->conn, request, &again->gift, &error) < 0) {
 		server->metrics.clones_refused++;
 		if (again->conn)

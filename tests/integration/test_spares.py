@@ -375,7 +375,9 @@ class Trouble(harness.TestCase):
                 self.assertEqual(started["id"], end["id"])
             self.assertGreater(killed, 0)
             self.assertEqual(server.pool()["resent"], killed)
-            self.assertEqual(server.stats()["clones"]["ended"]["killed"], 0)
+            clones = server.stats()["clones"]
+            self.assertEqual(clones["ended"]["killed"], 0)
+            self.assertEqual(clones["started"], 1)
 
     def test_a_claim_that_was_not_taken_and_a_client_that_left(self):
         with PoolServer("echo", "--spare-rate", "1", spares="1") as server:
