@@ -106,24 +106,23 @@ static bool put_stages(FILE *page, struct storm_result *result)
 	return plotted;
 }
 
+/* Nothing where no living clones were looked at (--no-memory). */
 static bool put_memory(FILE *page, const struct storm_options *options,
 		       const struct storm_result *result)
 {
 	const struct storm_memory *memory = &result->memory;
-	bool plotted = page_plot(page, "Memory and the number of clones", plot_memory(result));
+	bool plotted;
 
-	if (memory->alive)
-		fprintf(page,
-			"<p>With %zu clones alive each held %.0f KiB of private memory (RSS %.0f, "
-			"PSS "
-			"%.0f, page tables %.0f) and took %.0f KiB of the host's MemAvailable, "
-			"kernel "
-			"memory included.%s</p>\n",
-			memory->alive, memory->private, memory->rss, memory->pss,
-			memory->page_tables,
-			(double)(memory->before.available - memory->peak.available) /
-				(double)memory->alive,
-			options->alive ? "" : " (Taken after the timed part, with --alive in it.)");
+	if (!memory->alive)
+		return true;
+	plotted = page_plot(page, "Memory and the number of clones", plot_memory(result));
+	fprintf(page,
+		"<p>With %zu clones alive each held %.0f KiB of private memory (RSS %.0f, PSS "
+		"%.0f, page tables %.0f) and took %.0f KiB of the host's MemAvailable, kernel "
+		"memory included.%s</p>\n",
+		memory->alive, memory->private, memory->rss, memory->pss, memory->page_tables,
+		(double)(memory->before.available - memory->peak.available) / (double)memory->alive,
+		options->alive ? "" : " (Taken after the timed part, with --alive in it.)");
 	return plotted;
 }
 
