@@ -27,6 +27,7 @@ static const char *const stage_names[] = {
 	[FORKVM_STAGE_FORK] = "fork",
 	[FORKVM_STAGE_CHILD] = "child",
 	[FORKVM_STAGE_START] = "start",
+	[FORKVM_STAGE_TOLD] = "told",
 	[FORKVM_STAGE_VM] = "vm",
 	[FORKVM_STAGE_POPULATE] = "populate",
 	[FORKVM_STAGE_MEMSLOTS] = "memslots",

@@ -222,6 +222,7 @@ static void append_stages(struct text *text, const struct clone *clone)
 
 	if (clone->has_report) {
 		at_ns[FORKVM_STAGE_CHILD] = clone->report.child_ns;
+		at_ns[FORKVM_STAGE_TOLD] = clone->report.told_ns;
 		at_ns[FORKVM_STAGE_AWAKE] = clone->report.awake_ns;
 		at_ns[FORKVM_STAGE_ANSWERED] = clone->report.answered_ns;
 		at_ns[FORKVM_STAGE_ENDED] = clone->report.ended_ns;

@@ -216,13 +216,16 @@ int machine_reset(struct machine *machine, bool *ret_quick, struct error *error)
 	unprivileged = was_unprivileged(machine) && few && machine->vm.slots == reset->slots &&
 		       !meets(&reset->written, &machine->frozen.tables);
 	rc = remove_slots(machine, error);
+	machine->stages->at_ns[MACHINE_STAGE_MEMSLOTS] = now_ns();
 	if (rc == 0)
 		rc = restore_state(machine, unprivileged, error);
+	machine->stages->at_ns[MACHINE_STAGE_VCPUS] = now_ns();
 	/* After the MSRs: when they are written, KVM writes the time into the guest's memory. */
 	if (rc == 0)
 		rc = restore_ram(machine, few, error);
 	if (rc == 0 && !unprivileged && machine->host->shadows_page_tables)
 		rc = kvm_vm_forget_mappings(&machine->vm, machine->ram->host, error);
+	machine->stages->at_ns[MACHINE_STAGE_POPULATE] = now_ns();
 	restore_models(machine);
 	*ret_quick = unprivileged;
 	return rc;
