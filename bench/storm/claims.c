@@ -7,8 +7,8 @@
 #define US 1000 /* nanoseconds */
 
 static const char *const stage_names[] = {"send", "wake", "run", "answer"};
-static const char *const reset_names[] = {"told", "look", "vcpu",  "ram",
-					  "new",  "claim", "run", "answer"};
+static const char *const reset_names[] = {"told", "look",  "vcpu", "ram",
+					  "new",  "claim", "run",  "answer"};
 
 _Static_assert(sizeof(stage_names) / sizeof(stage_names[0]) == STORM_CLAIM_STAGES,
 	       "one name a stage");

@@ -147,8 +147,8 @@ static void record_reset(struct storm_claims *claims, const struct slot *slot,
 		return;
 	samples_add(&claims->reset, slot->answered_ns - before);
 	for (size_t stage = 0; stage < STORM_RESET_STAGES; stage++) {
-		uint64_t at = stage == STORM_RESET_ANSWER ? slot->answered_ns
-							  : event->reset_at_ns[stage];
+		uint64_t at =
+			stage == STORM_RESET_ANSWER ? slot->answered_ns : event->reset_at_ns[stage];
 
 		samples_add(&claims->reset_stages[stage], at > before ? at - before : 0);
 		if (at > before)
