@@ -102,6 +102,19 @@ enum storm_claim_stage {
 	STORM_CLAIM_STAGES,
 };
 
+/* The stages of a reset and of the claim that follows it. */
+enum storm_reset_stage {
+	STORM_RESET_TOLD,   /* the end of the life before to the server's being told   */
+	STORM_RESET_LOOK,   /* to knowing what was written                             */
+	STORM_RESET_VCPU,   /* to the vCPU's state being the template's                */
+	STORM_RESET_RAM,    /* to RAM being the template's                             */
+	STORM_RESET_NEW,    /* to a new identity, and the request if it was there      */
+	STORM_RESET_CLAIM,  /* to having the request: it may have waited for it parked */
+	STORM_RESET_RUN,    /* to the guest's READY                                    */
+	STORM_RESET_ANSWER, /* READY to the answer verified by the client              */
+	STORM_RESET_STAGES,
+};
+
 /* What became of requests to a server that keeps spares. Nanoseconds. */
 struct storm_claims {
 	size_t waits;		/* times that there was no spare, and the request waited   */
@@ -110,6 +123,7 @@ struct storm_claims {
 	struct samples all;	/* of all of them                                          */
 	struct samples reset;	/* of those that were reset: since their life before had ended  */
 	struct samples stages[STORM_CLAIM_STAGES];
+	struct samples reset_stages[STORM_RESET_STAGES];
 };
 
 #define STORM_REASONS	   24
