@@ -25,10 +25,10 @@
 #include "bench/common/clock.h"
 #include "bench/floor/floor.h"
 
-#define TURN_CLONES   500 /* of each turn of a variant, at least; the variants alternate */
-#define TURNS_MAX     10
-#define PATIENCE_MS   1000
-#define PATIENCE_LOOK 30 /* looks without a new clone: something hangs */
+#define TURN_CLONES 500 /* of each turn of a variant, at least; the variants alternate */
+#define TURNS_MAX   10
+#define LOOK_MS	    1000
+#define LOOKS_MAX   30 /* without a new clone: something hangs                  */
 
 /* In memory that all processes share. */
 struct ticket {
@@ -136,18 +136,33 @@ static _Noreturn void give_up(struct crew *crew, const char *why)
 	exit(1);
 }
 
+/* A worker ended without having said what it was to say. */
+static bool lost_worker(const struct crew *crew)
+{
+	for (unsigned int i = 0; i < crew->workers; i++) {
+		siginfo_t info = {0};
+
+		if (waitid(P_PID, (id_t)crew->pids[i], &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		    info.si_pid && (info.si_code != CLD_EXITED || info.si_status != 0))
+			return true;
+	}
+	return false;
+}
+
 /* Read size bytes that a worker writes in one go; gives up when nothing goes on any more. */
 static void await(struct crew *crew, int fd, void *buffer, size_t size)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 	unsigned int before = 0, looks = 0;
 
-	while (poll(&poll_fd, 1, PATIENCE_MS) <= 0) {
+	while (poll(&poll_fd, 1, LOOK_MS) <= 0) {
 		unsigned int now = atomic_load(&crew->ticket->next);
 
+		if (lost_worker(crew))
+			give_up(crew, "a process of it ended early");
 		looks = now == before ? looks + 1 : 0;
 		before = now;
-		if (looks == PATIENCE_LOOK)
+		if (looks == LOOKS_MAX)
 			give_up(crew, "no clone has ended for half a minute");
 	}
 	if (read(fd, buffer, size) != (ssize_t)size)

@@ -23,9 +23,9 @@
 struct turns_series {
 	double ended_per_s[TURNS];    /* over the time to the last end      */
 	double answered_per_s[TURNS]; /* over the time to the last answer   */
-	double client_us, clone_us;   /* CPU time of a clone, a mean: of whoever wants it, and its
-				       * own */
-	double server_us;	      /* and of who makes it; the floor's is in client_us */
+	/* CPU time that a clone takes, means of all turns: of the client (floor: of its loop), of
+	 * the server, and of the clone itself. */
+	double client_us, server_us, clone_us;
 };
 
 /* The floor's loop in so many processes. */

@@ -8,6 +8,7 @@ usage: smoke.py BIN_DIR
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -94,7 +95,26 @@ def parallel():
         assert (row["ok"], row["failed"]) == (0, 5) and "run" in row["failure"], row
     for options, word in ((["--parallel", "0"], "--parallel"), (["--no-latency"], "--parallel")):
         assert word in run(floor, *options, status=2).stderr, options
+    lose_a_worker(floor)
     storm_beside_floor()
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as text:
+        return [int(child) for child in text.read().split()]
+
+
+def lose_a_worker(floor):
+    """One of the loop's processes is killed: the others are ended too, and it is said."""
+    with subprocess.Popen([floor, "--parallel", "3", "--count", "10000000", "--no-latency"],
+                          stderr=subprocess.PIPE, text=True) as process:
+        workers = []
+        while process.poll() is None and len(workers) < 3:
+            workers = children(process.pid)
+        os.kill(workers[0], signal.SIGKILL)
+        stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 1 and "ended early" in stderr, stderr
+    assert not [pid for pid in workers if os.path.exists(f"/proc/{pid}")], workers
 
 
 def storm_beside_floor():
