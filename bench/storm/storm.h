@@ -59,6 +59,7 @@ struct storm_options {
 	size_t count;
 	size_t concurrency; /* requests under way at once                                 */
 	double rate;	    /* requests a second; 0: closed loop                          */
+	size_t batch;	    /* clones asked for by one message; 0: one by one               */
 	bool alive;	    /* keep all clones alive until the last has answered          */
 	bool no_memory;	    /* no round of living clones for their memory                 */
 	enum storm_sweep sweep;
