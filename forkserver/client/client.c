@@ -293,13 +293,10 @@ static void append_batch(struct text *text, const struct forkvm_clone_spec *spec
 	text_append(text, "]", 1);
 }
 
-int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_spec *spec,
-			struct error *error)
+/* Can it be sent at all? */
+static int check_spec(const struct forkvm_clone_spec *spec, struct error *error)
 {
-	char line[FORKVM_PROTOCOL_MAX_LINE];
-	size_t fd_count = 0;
-	struct text text;
-	int fds[2 + FORKVM_PROTOCOL_MAX_DISKS];
+	size_t together = 0;
 
 	if (spec->disk_count > FORKVM_PROTOCOL_MAX_DISKS)
 		return error_set(error, EINVAL, "a guest has at most %d disks",
@@ -308,6 +305,27 @@ int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_
 		return error_set(error, EMSGSIZE,
 				 "the request has %zu bytes: a guest takes at most %d",
 				 spec->request_len, FORKVM_PROTOCOL_MAX_REQUEST);
+	for (uint32_t i = 0; i < spec->request_count; i++)
+		together += spec->requests[i].len;
+	if (together > FORKVM_PROTOCOL_MAX_REQUEST)
+		return error_set(error, EMSGSIZE,
+				 "the batch's requests have %zu bytes together: one message has at "
+				 "most %d",
+				 together, FORKVM_PROTOCOL_MAX_REQUEST);
+	return 0;
+}
+
+int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_spec *spec,
+			struct error *error)
+{
+	char line[FORKVM_PROTOCOL_MAX_LINE];
+	size_t fd_count = 0;
+	struct text text;
+	int fds[2 + FORKVM_PROTOCOL_MAX_DISKS];
+	int rc = check_spec(spec, error);
+
+	if (rc < 0)
+		return rc;
 	text_init(&text, line, sizeof(line));
 	text_printf(&text, "{\"op\":\"clone\",\"tag\":%" PRIu64, spec->tag);
 	if (spec->answer_fd >= 0) {

@@ -62,6 +62,7 @@ enum forkvm_stage {
 	FORKVM_STAGE_FORK,     /* the server called clone3                       */
 	FORKVM_STAGE_CHILD,    /* the child's first instruction                  */
 	FORKVM_STAGE_START,    /* machine_thaw entered                           */
+	FORKVM_STAGE_TOLD,     /* of a reset: the server knows of the end before */
 	FORKVM_STAGE_VM,       /* VM made                                        */
 	FORKVM_STAGE_POPULATE, /* the working set copied                         */
 	FORKVM_STAGE_MEMSLOTS, /* RAM registered                                 */

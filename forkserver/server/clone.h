@@ -170,16 +170,20 @@ void clone_orphan(struct clone *clone, bool keep);
 void clone_on_exit(struct server *server, struct clone *clone);
 
 /*
- * Its report has come, and it lives on as a spare: tell its owner, who has nothing to do with it
- * from here on. False: it has sent no good report, and is killed.
+ * It has sent this report, of len bytes, and lives on as a spare: tell its owner, who has nothing
+ * to do with it from here on. False: that is no good report, and it is killed.
  */
-bool clone_end_life(struct server *server, struct clone *clone);
+bool clone_end_life(struct server *server, struct clone *clone, const struct report_packet *packet,
+		    size_t len);
 
 /* It has another id now, one that was given to nobody. */
 void clone_rename(struct clones *clones, struct clone *clone, uint64_t id);
 
 /* Take all reports that have come. */
 void clones_take_reports(struct server *server);
+
+/* Close what was lent to it: it has its own table of descriptors, or is gone. */
+void clone_end_loan(struct clone *clone);
 
 /*
  * Close the descriptors that were left open for children which shared the server's table, where

@@ -329,6 +329,7 @@ void clone_begin(struct server *server, struct conn *conn, struct clone *clone,
 
 void clone_lend(struct server *server, struct clone *clone, struct gift *gift)
 {
+	assert(list_empty(&clone->loan_link));
 	clone->loaned_fds[0] = fd_steal(&gift->answer_fd);
 	clone->loaned_fds[1] = fd_steal(&gift->console_fd);
 	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)

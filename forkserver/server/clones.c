@@ -198,6 +198,13 @@ void clone_orphan(struct clone *clone, bool keep)
 		clone_kill(clone, FORKVM_END_KILLED, "its client closed the connection");
 }
 
+void clone_end_loan(struct clone *clone)
+{
+	list_remove(&clone->loan_link);
+	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
+		fd_close(&clone->loaned_fds[i]);
+}
+
 /* Does the child still use the server's table of descriptors? */
 static bool shares_files(const struct server *server, const struct clone *clone)
 {

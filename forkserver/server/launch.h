@@ -124,7 +124,8 @@ struct report {
 	uint32_t begun;	 /* enum report_begun */
 	uint32_t reserved;
 	uint64_t child_ns;
-	uint64_t awake_ns; /* of a spare: it had its first request */
+	uint64_t told_ns;  /* of one that was reset: it had told the end of its life before */
+	uint64_t awake_ns; /* of a spare: it had its first request                          */
 	uint64_t answered_ns;
 	uint64_t ended_ns;
 	struct machine_stages stages;

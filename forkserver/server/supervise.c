@@ -55,6 +55,26 @@ static bool report_is_sound(const struct server *server, const struct report *re
 	       report->end != FORKVM_END_TIMEOUT && !clone->has_report;
 }
 
+/* What a clone has sent of itself. */
+static void store_report(struct server *server, struct clone *clone,
+			 const struct report_packet *packet, size_t len)
+{
+	const struct report *report = &packet->report;
+
+	if (!report_is_sound(server, report, len, clone)) {
+		log_error("clone %lu (process %d) sent %s: it is killed", clone->id, clone->pid,
+			  clone->has_report ? "a second report" : "a report that is none");
+		clone->has_report = false;
+		clone_kill(clone, FORKVM_END_HOST_ERROR, "it broke the rules of the report");
+		return;
+	}
+	clone->has_report = !clone->was_killed || clone->kill_end != FORKVM_END_HOST_ERROR;
+	clone->report = *report;
+	clone->report.error.text[ERROR_TEXT_SIZE - 1] = '\0';
+	if (report->disks)
+		server_disks_count(&server->disks, packet->disks, report->disks);
+}
+
 static void take_report(struct server *server, pid_t pid, const struct report_packet *packet,
 			size_t len)
 {
@@ -71,18 +91,7 @@ static void take_report(struct server *server, pid_t pid, const struct report_pa
 		log_warning("process %d, which is no clone, sent a report", pid);
 		return;
 	}
-	if (!report_is_sound(server, report, len, clone)) {
-		log_error("clone %lu (process %d) sent %s: it is killed", clone->id, pid,
-			  clone->has_report ? "a second report" : "a report that is none");
-		clone->has_report = false;
-		clone_kill(clone, FORKVM_END_HOST_ERROR, "it broke the rules of the report");
-		return;
-	}
-	clone->has_report = !clone->was_killed || clone->kill_end != FORKVM_END_HOST_ERROR;
-	clone->report = *report;
-	clone->report.error.text[ERROR_TEXT_SIZE - 1] = '\0';
-	if (report->disks)
-		server_disks_count(&server->disks, packet->disks, report->disks);
+	store_report(server, clone, packet, len);
 }
 
 /* The pid of the sender, of which the kernel vouches; 0 when it did not say. */
@@ -223,6 +232,7 @@ static void append_stages(struct text *text, const struct clone *clone)
 
 	if (clone->has_report) {
 		at_ns[FORKVM_STAGE_CHILD] = clone->report.child_ns;
+		at_ns[FORKVM_STAGE_TOLD] = clone->report.told_ns;
 		at_ns[FORKVM_STAGE_AWAKE] = clone->report.awake_ns;
 		at_ns[FORKVM_STAGE_ANSWERED] = clone->report.answered_ns;
 		at_ns[FORKVM_STAGE_ENDED] = clone->report.ended_ns;
@@ -295,11 +305,12 @@ static void tell_end(struct server *server, struct clone *clone, const struct ve
 		batch_on_end(server, clone);
 }
 
-bool clone_end_life(struct server *server, struct clone *clone)
+bool clone_end_life(struct server *server, struct clone *clone, const struct report_packet *packet,
+		    size_t len)
 {
 	struct verdict verdict = {.end = FORKVM_END_DONE};
 
-	clones_take_reports(server);
+	store_report(server, clone, packet, len);
 	if (!clone->has_report || clone->report.end != FORKVM_END_DONE) {
 		clone_kill(clone, FORKVM_END_HOST_ERROR, "it broke the rules of a reset");
 		return false;
@@ -329,6 +340,9 @@ void clone_on_exit(struct server *server, struct clone *clone)
 	if (clone->pidfd < 0 || sys_wait_pidfd(clone->pidfd, &info) < 0 || !info.si_pid)
 		return;
 	clones_take_reports(server);
+	/* It may have finished, and died as a spare. */
+	if (clone->spare.may_reset)
+		pool_on_note(server, clone);
 	judge(server, clone, &info, &verdict);
 	if (clone->state != CLONE_SERVING) {
 		pool_on_exit(server, clone, verdict.text[0] ? verdict.text : "its guest is done");

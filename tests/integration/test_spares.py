@@ -11,16 +11,9 @@ import time
 import harness
 import tracing
 from harness import Server, wait_until
-from spares import PoolServer, words
+from spares import PoolServer, stop, words
 
 SIZE = 1 << 17
-
-
-def stop(pids):
-    """Have these processes stand still, wherever they are."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: all(harness.stat_of(pid)[0] == "T" for pid in pids), "they have stopped")
 
 
 class Claims(harness.TestCase):
