@@ -148,14 +148,8 @@ void clone_watch(struct server *server, struct clone *clone);
 void clone_begin(struct server *server, struct conn *conn, struct clone *clone,
 		 const struct request *request);
 
-/*
- * The descriptors that the child was given: here they are closed when it has its own. It must not
- * have any on loan.
- */
+/* The descriptors that the child was given: here they are closed when it has its own. */
 void clone_lend(struct server *server, struct clone *clone, struct gift *gift);
-
-/* Close what was lent to a child that has its own by now, if anything was. */
-void clone_end_loan(struct clone *clone);
 
 /* Tell conn that the clone lives. */
 void clone_tell_started(struct server *server, struct conn *conn, const struct clone *clone);

@@ -157,8 +157,6 @@ static void begin(struct server *server, struct conn *conn, struct clone *clone,
 	clone->spare.stash = stash;
 	fill_stash(stash, request);
 	clone_begin(server, conn, clone, request);
-	/* It may have parked in this very round: what it was lent at its birth is still there. */
-	clone_end_loan(clone);
 	clone_lend(server, clone, gift);
 	clone->spare.owes_started = conn && (request->detach || request->progress);
 	if (clone->spare.owes_started && !clone->owner) {
