@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The mixed soak: for some seconds, with its table and its report; and that it finds what is wrong."""
+"""The mixed soak: some seconds of it, its table and its report; and that it finds what is wrong."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,18 @@ import verdict  # noqa: E402
 def soak(*options):
     return subprocess.run([SOAK, "mixed", "--bin", os.path.join(harness.BUILD, "bin"), *options],
                           capture_output=True, text=True, timeout=300, check=False)
+
+
+def servers_of(pid):
+    """Its children that run forkvm; in the beginning it is a script that has others."""
+    found = []
+    for child in harness.children_of(pid):
+        try:
+            with open(f"/proc/{child}/comm", encoding="ascii") as file:
+                found += [child] if file.read() == "forkvm\n" else []
+        except OSError:  # gone by now
+            pass
+    return found
 
 
 class Run(harness.TestCase):
@@ -58,6 +71,22 @@ class Run(harness.TestCase):
                             "--report", os.path.join(folder, "soak.html"))
                 self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
                 self.assertIn(words, done.stdout)
+
+    def test_a_server_that_dies(self):
+        """It is told, and the report is written all the same."""
+        with tempfile.TemporaryDirectory() as folder:
+            page = os.path.join(folder, "soak.html")
+            running = subprocess.Popen(
+                [SOAK, "mixed", "--bin", os.path.join(harness.BUILD, "bin"), "--servers", "spares",
+                 "--seconds", "60", "--report", page], stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, text=True)
+            pid, = harness.wait_until(lambda: servers_of(running.pid), "its server runs")
+            harness.wait_until(lambda: len(harness.children_of(pid)) > 12, "it serves")
+            os.kill(pid, signal.SIGKILL)
+            told = running.communicate(timeout=harness.DEADLINE_S)[0]
+            self.assertEqual(running.returncode, 1, told)
+            self.assertIn("the server is gone", told)
+            self.assertTrue(os.path.exists(page))
 
     def test_options(self):
         for options in (("--servers", "nonsense"), ("--seconds", "-1"), ("--clients", "0"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A server held by ptrace(2) at the system calls that it makes, to have things happen in between."""
+"""A server held by ptrace(2) at its system calls, to have things happen in between."""
 
 import ctypes
 import os
