@@ -266,6 +266,13 @@ static void append_body(struct text *text, const struct forkvm_clone_spec *spec)
 	text_append(text, "\"", 1);
 }
 
+static const char *const spare_names[] = {
+	[FORKVM_SPARE_ANY] = "any",
+	[FORKVM_SPARE_NEVER] = "never",
+	[FORKVM_SPARE_ONLY] = "only",
+	[FORKVM_SPARE_WAIT] = "wait",
+};
+
 int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_spec *spec,
 			struct error *error)
 {
@@ -281,6 +288,8 @@ int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_
 		return error_set(error, EMSGSIZE,
 				 "the request has %zu bytes: a guest takes at most %d",
 				 spec->request_len, FORKVM_PROTOCOL_MAX_REQUEST);
+	if ((unsigned int)spec->spare >= sizeof(spare_names) / sizeof(spare_names[0]))
+		return error_set(error, EINVAL, "%d says nothing about spares", (int)spec->spare);
 	text_init(&text, line, sizeof(line));
 	text_printf(&text, "{\"op\":\"clone\",\"tag\":%" PRIu64, spec->tag);
 	if (spec->answer_fd >= 0) {
@@ -299,8 +308,7 @@ int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_
 	if (spec->timeout_ms)
 		text_printf(&text, ",\"timeout_ms\":%" PRIu64, spec->timeout_ms);
 	if (spec->spare != FORKVM_SPARE_ANY)
-		text_printf(&text, ",\"spare\":\"%s\"",
-			    spec->spare == FORKVM_SPARE_ONLY ? "only" : "never");
+		text_printf(&text, ",\"spare\":\"%s\"", spare_names[spec->spare]);
 	if (spec->tenant)
 		text_printf(&text, ",\"tenant\":\"%s\"", spec->tenant);
 	append_body(&text, spec);

@@ -142,6 +142,9 @@ void clone_begin(struct server *server, struct conn *conn, struct clone *clone,
 /* The descriptors that the child was given: here they are closed when it has its own. */
 void clone_lend(struct server *server, struct clone *clone, struct gift *gift);
 
+/* It has its own of them, or is done with them. */
+void clone_end_loan(struct clone *clone);
+
 /* Tell conn that the clone lives. */
 void clone_tell_started(struct server *server, struct conn *conn, const struct clone *clone);
 

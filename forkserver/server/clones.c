@@ -203,6 +203,13 @@ static bool shares_files(const struct server *server, const struct clone *clone)
 	return sys_compare_files(server->pid, clone->pid) == 0;
 }
 
+void clone_end_loan(struct clone *clone)
+{
+	list_remove(&clone->loan_link);
+	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
+		fd_close(&clone->loaned_fds[i]);
+}
+
 bool clones_end_loans(struct server *server)
 {
 	struct list *head = &server->clones.on_loan;
@@ -214,9 +221,7 @@ bool clones_end_loans(struct server *server)
 		next = link->next;
 		if (clone->spare.stash ? !pool_settle(server, clone) : shares_files(server, clone))
 			continue;
-		list_remove(link);
-		for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
-			fd_close(&clone->loaned_fds[i]);
+		clone_end_loan(clone);
 	}
 	return !list_empty(head);
 }

@@ -19,6 +19,7 @@
 #include "forkserver/proto/fdpass.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/ops.h"
+#include "forkserver/server/pool.h"
 #include "forkserver/server/private.h"
 #include "forkserver/server/server.h"
 #include "forkserver/server/sys.h"
@@ -71,6 +72,7 @@ void conn_close(struct server *server, struct conn *conn)
 	conn->dead = true;
 	log_debug("connection of process %d closed", conn->pid);
 	export_drop(server, conn);
+	pool_drop_waiting(server, conn);
 	drop_attached(conn);
 	while (!list_empty(&conn->clones))
 		clone_orphan(list_entry(conn->clones.next, struct clone, owner_link), keep);

@@ -281,9 +281,7 @@ static void free_record(struct server *server, struct clone *clone)
 		clones->unwatched_count--;
 	fd_close(&clone->pidfd);
 	fd_close(&clone->spare.fd);
-	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
-		fd_close(&clone->loaned_fds[i]);
-	list_remove(&clone->loan_link);
+	clone_end_loan(clone);
 	list_remove(&clone->owner_link);
 	list_remove(&clone->link);
 	clones_leave(clones, clone);
@@ -322,9 +320,7 @@ bool clone_end_life(struct server *server, struct clone *clone, const struct rep
 	if (clone->report.begun < REPORT_BEGUN_COUNT_)
 		server->pool.metrics.resets[clone->report.begun]++;
 	timers_disarm(&server->timers, &clone->timer);
-	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
-		fd_close(&clone->loaned_fds[i]);
-	list_remove(&clone->loan_link);
+	clone_end_loan(clone);
 	list_remove(&clone->owner_link);
 	clone->owner = NULL;
 	clone->detached = false;

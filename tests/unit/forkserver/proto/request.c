@@ -89,6 +89,8 @@ Test(request, spares)
 	cr_assert_eq(request.spare, REQUEST_SPARE_NEVER);
 	accept("{\"op\":\"clone\",\"spare\":\"only\"}");
 	cr_assert_eq(request.spare, REQUEST_SPARE_ONLY);
+	accept("{\"op\":\"clone\",\"spare\":\"wait\"}");
+	cr_assert_eq(request.spare, REQUEST_SPARE_WAIT);
 	refuse("{\"op\":\"clone\",\"spare\":\"\"}", EINVAL);
 	refuse("{\"op\":\"clone\",\"spare\":\"only\\u0000\"}", EINVAL);
 	refuse("{\"op\":\"clone\",\"spare\":true}", EINVAL);
