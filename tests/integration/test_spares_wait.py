@@ -61,7 +61,7 @@ class Waiting(harness.TestCase):
                 pids.append(clone.wait_end()["pid"])
             self.assertEqual(pids[0], pids[1])
             self.assertNotEqual(pids[1], pids[2])
-            self.assertEqual(server.pool()["lost"]["tenant"], 1)
+            wait_until(lambda: server.pool()["lost"]["tenant"] == 1, "it is gone")
 
     def test_who_leaves_waits_no_more(self):
         with PoolServer("spin", "--max-clones", "1", spares="1") as server, \
