@@ -12,6 +12,7 @@
 #include <linux/fs.h>
 #include <linux/sched.h>
 #include <linux/sockios.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -87,6 +88,10 @@ static const struct sandbox_rule thread_rules[] = {
 	{CALL(getpid), .reason = "pthread_kill looks at it"},
 	{CALL(tgkill), WHERE(2, INT_BITS, MACHINE_KICK_SIGNAL), .reason = "kicks vCPU threads"},
 	{CALL(rt_sigaction), .reason = "resets the server's handlers"},
+	{CALL(sched_setscheduler), .arg_count = 2,
+	 .args = {SCMP_CMP(0, SCMP_CMP_MASKED_EQ, INT_BITS, 0),
+		  SCMP_CMP(1, SCMP_CMP_MASKED_EQ, INT_BITS, SCHED_BATCH)},
+	 .reason = "the devices' thread lets vCPUs go on; of itself, and nothing but that"},
 	{CALL(eventfd2), .reason = "devices' doorbells and interrupts: KVM_IOEVENTFD, KVM_IRQFD"},
 	{CALL(readv), .reason = "devices' requests are in pieces; descriptors at hand"},
 	{CALL(writev), .reason = "as readv"},

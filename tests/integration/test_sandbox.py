@@ -37,6 +37,7 @@ FORBIDDEN = {
     "arch_prctl": (158, 0x1002, 0), "setrlimit": (160, 7, 0), "chroot": (161, 0),
     "mount": (165, 0, 0, 0), "tkill": (200, 1, 9), "epoll_create": (213, 1),
     "tgkill": (234, 1, 1, 9), "openat": (257, -100, 0, 0), "unshare": (272, 0x10000000),
+    "sched_setscheduler": (144, 0, 1, 0),
     "eventfd2": (290, 0, 0), "process_vm_readv": (310, 1, 0, 0, 0, 0), "kcmp": (312, 1, 1, 2),
     "seccomp": (317, 1, 0, 0), "memfd_create": (319, 0, 0), "bpf": (321, 0, 0),
     "execveat": (322, -100, 0, 0, 0, 0), "userfaultfd": (323, 0),
@@ -58,7 +59,8 @@ DISKS = ("io_uring_enter", "pwritev", "fallocate", "fdatasync", "memfd_create", 
 FD_OVERLAYS = 5
 IN_FOLDER = {
     "openat for reading": (257, FD_OVERLAYS, 0, os.O_RDONLY | os.O_CLOEXEC),
-    "openat of a new name": (257, FD_OVERLAYS, 0, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC),
+    "openat of a new name": (257, FD_OVERLAYS, 0,
+                             os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC),
     "openat elsewhere": (257, -100, 0, os.O_RDWR | os.O_TMPFILE | os.O_EXCL | os.O_CLOEXEC),
     "openat with a way to a name": (257, FD_OVERLAYS, 0, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC),
     "linkat": (265, FD_OVERLAYS, 0, -100, 0, 0x1000), "getdents64": (217, FD_OVERLAYS, 0, 0),
@@ -345,7 +347,7 @@ class Sandbox(harness.TestCase):
     def test_forbidden_calls_with_several_vcpus(self):
         with Server("smp", "--cpus", 2) as server, server.connect() as connection:
             for name in ("fork", "clone", "vfork", "socket", "openat", "execve", "kill", "tkill",
-                         "mmap executable", "seccomp"):
+                         "mmap executable", "seccomp", "sched_setscheduler"):
                 with self.subTest(call=name):
                     session = connection.session(progress=True)
                     pid = connection.read_line()["started"]["pid"]
