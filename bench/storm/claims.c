@@ -7,8 +7,12 @@
 #define US 1000 /* nanoseconds */
 
 static const char *const stage_names[] = {"send", "wake", "run", "answer"};
+static const char *const reset_names[] = {"told", "look",  "vcpu", "ram",
+					  "new",  "claim", "run",  "answer"};
 
 _Static_assert(sizeof(stage_names) / sizeof(stage_names[0]) == STORM_CLAIM_STAGES,
+	       "one name a stage");
+_Static_assert(sizeof(reset_names) / sizeof(reset_names[0]) == STORM_RESET_STAGES,
 	       "one name a stage");
 
 static void print_row(const char *name, struct samples *samples)
@@ -18,6 +22,18 @@ static void print_row(const char *name, struct samples *samples)
 	if (samples->count)
 		printf("  %-12s %9.1f %9.1f %9.1f %9.1f %9.1f   %zu\n", name, summary.p50,
 		       summary.p90, summary.p99, summary.p999, summary.max, samples->count);
+}
+
+static void print_stages(const char *title, const char *const *names, struct samples *stages,
+			 size_t count)
+{
+	printf("\n%-14s %9s %9s %9s\n", title, "p50", "p90", "p99");
+	for (size_t stage = 0; stage < count; stage++) {
+		struct summary summary = samples_summarise(&stages[stage], US);
+
+		printf("  %-12s %9.1f %9.1f %9.1f\n", names[stage], summary.p50, summary.p90,
+		       summary.p99);
+	}
 }
 
 void storm_claims_table(struct storm_result *result)
@@ -42,13 +58,9 @@ void storm_claims_table(struct storm_result *result)
 		       claimed.p50 / cold, claimed.p99 / claimed.p50);
 	if (claims->waits)
 		printf("  %zu times there was none, and the request waited\n", claims->waits);
-	printf("\n%-14s %9s %9s %9s\n", "claims", "p50", "p90", "p99");
-	for (size_t stage = 0; stage < STORM_CLAIM_STAGES; stage++) {
-		struct summary summary = samples_summarise(&claims->stages[stage], US);
-
-		printf("  %-12s %9.1f %9.1f %9.1f\n", stage_names[stage], summary.p50, summary.p90,
-		       summary.p99);
-	}
+	print_stages("claims", stage_names, claims->stages, STORM_CLAIM_STAGES);
+	if (claims->reset.count)
+		print_stages("resets", reset_names, claims->reset_stages, STORM_RESET_STAGES);
 }
 
 static void put(json_t *object, const char *name, struct samples *samples)
@@ -64,7 +76,7 @@ json_t *storm_claims_json(struct storm_result *result)
 	struct storm_claims *claims = &result->claims;
 	double cold = samples_summarise(&result->latency, US).p50;
 	double claimed = samples_summarise(&claims->claimed, US).p50;
-	json_t *object = json_object(), *stages = json_object();
+	json_t *object = json_object(), *stages = json_object(), *resets = json_object();
 
 	json_object_set_new(object, "claimed", json_integer((json_int_t)claims->claimed.count));
 	json_object_set_new(object, "missed", json_integer((json_int_t)claims->missed.count));
@@ -75,7 +87,10 @@ json_t *storm_claims_json(struct storm_result *result)
 	put(object, "reset_us", &claims->reset);
 	for (size_t stage = 0; stage < STORM_CLAIM_STAGES; stage++)
 		put(stages, stage_names[stage], &claims->stages[stage]);
+	for (size_t stage = 0; stage < STORM_RESET_STAGES; stage++)
+		put(resets, reset_names[stage], &claims->reset_stages[stage]);
 	json_object_set_new(object, "stages_us", stages);
+	json_object_set_new(object, "reset_stages_us", resets);
 	json_object_set_new(object, "claimed_to_made",
 			    cold > 0 && claimed > 0 ? json_real(claimed / cold) : json_null());
 	return object;
@@ -89,4 +104,6 @@ void storm_claims_done(struct storm_claims *claims)
 	samples_done(&claims->reset);
 	for (size_t stage = 0; stage < STORM_CLAIM_STAGES; stage++)
 		samples_done(&claims->stages[stage]);
+	for (size_t stage = 0; stage < STORM_RESET_STAGES; stage++)
+		samples_done(&claims->reset_stages[stage]);
 }

@@ -207,6 +207,9 @@ static void conclude(struct engine *engine)
 		result->seconds = (double)(engine->last_answer_ns - engine->first_sent_ns) / 1e9;
 	if (result->seconds > 0)
 		result->clones_per_s = (double)engine->answered / result->seconds;
+	if (!engine->round.alive && engine->last_end_ns > engine->first_sent_ns)
+		result->ended_per_s = (double)engine->answered * 1e9 /
+				      (double)(engine->last_end_ns - engine->first_sent_ns);
 }
 
 static int prepare(struct engine *engine)

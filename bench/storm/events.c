@@ -137,14 +137,32 @@ static bool stages_make_sense(const struct slot *slot, const struct link_event *
 	return true;
 }
 
+/* A claim that was there already is taken before the identity is new: that stage is 0 then. */
+static void record_reset(struct storm_claims *claims, const struct slot *slot,
+			 const struct link_event *event)
+{
+	uint64_t before = event->reset_from_ns;
+
+	if (!before || before >= slot->answered_ns)
+		return;
+	samples_add(&claims->reset, slot->answered_ns - before);
+	for (size_t stage = 0; stage < STORM_RESET_STAGES; stage++) {
+		uint64_t at =
+			stage == STORM_RESET_ANSWER ? slot->answered_ns : event->reset_at_ns[stage];
+
+		samples_add(&claims->reset_stages[stage], at > before ? at - before : 0);
+		if (at > before)
+			before = at;
+	}
+}
+
 static void record_claim(struct storm_claims *claims, const struct slot *slot,
 			 const struct link_event *event)
 {
 	uint64_t latency = slot->answered_ns - slot->due_ns, before = slot->sent_ns;
 
 	samples_add(&claims->all, latency);
-	if (event->reset_from_ns && event->reset_from_ns < slot->answered_ns)
-		samples_add(&claims->reset, slot->answered_ns - event->reset_from_ns);
+	record_reset(claims, slot, event);
 	samples_add(event->claimed ? &claims->claimed : &claims->missed, latency);
 	for (size_t stage = 0; event->claimed && stage < STORM_CLAIM_STAGES; stage++) {
 		uint64_t at = claim_end(slot, event, stage);

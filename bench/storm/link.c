@@ -29,6 +29,15 @@ static const enum forkvm_stage claim_ends[] = {
 
 _Static_assert(sizeof(claim_ends) / sizeof(claim_ends[0]) == STORM_CLAIM_ANSWER, "the same");
 
+static const enum forkvm_stage reset_ends[] = {
+	[STORM_RESET_TOLD] = FORKVM_STAGE_TOLD,	 [STORM_RESET_LOOK] = FORKVM_STAGE_MEMSLOTS,
+	[STORM_RESET_VCPU] = FORKVM_STAGE_VCPUS, [STORM_RESET_RAM] = FORKVM_STAGE_POPULATE,
+	[STORM_RESET_NEW] = FORKVM_STAGE_STATE,	 [STORM_RESET_CLAIM] = FORKVM_STAGE_AWAKE,
+	[STORM_RESET_RUN] = FORKVM_STAGE_READY,
+};
+
+_Static_assert(sizeof(reset_ends) / sizeof(reset_ends[0]) == STORM_RESET_ANSWER, "the same");
+
 int link_open(const char *socket, struct forkvm_client **ret)
 {
 	struct error error;
@@ -116,6 +125,8 @@ static void describe_end(const struct forkvm_event *event, struct link_event *re
 	/* Its VM was not made anew. */
 	if (ret->claimed && !event->stages_ns[FORKVM_STAGE_VM])
 		ret->reset_from_ns = event->stages_ns[FORKVM_STAGE_START];
+	for (size_t stage = 0; stage < STORM_RESET_ANSWER; stage++)
+		ret->reset_at_ns[stage] = event->stages_ns[reset_ends[stage]];
 }
 
 int link_next(struct forkvm_client *client, struct link_event *ret)

@@ -21,6 +21,7 @@ struct link_event {
 	bool claimed;		      /* it was a spare; then the moments are these        */
 	uint64_t claim_at_ns[STORM_CLAIM_ANSWER];
 	uint64_t reset_from_ns; /* it was reset: when it had finished its life before; else 0   */
+	uint64_t reset_at_ns[STORM_RESET_ANSWER];
 	bool no_spare; /* there was none, and nothing else would do                        */
 };
 

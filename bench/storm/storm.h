@@ -7,6 +7,7 @@
  *	server.c   a server of its own		driver.c   sends, verifies, times
  *	check.c    is that the right answer?	memory.c   what living clones cost
  *	floor.c    the floor's figures, and	peers.c	   those of others, in the same run
+ *	turns.c    the storm and the floor's own parallel loop, in turns
  *	claims.c   the figures of spares
  *	table.c, json.c, html.c (plots.c)	the report, for people and for programs
  */
@@ -27,6 +28,7 @@
 #include "bench/common/stubs.h"
 
 struct peer;
+struct storm_turns;
 
 /* By what an answer is judged. */
 enum storm_check {
@@ -100,6 +102,19 @@ enum storm_claim_stage {
 	STORM_CLAIM_STAGES,
 };
 
+/* The stages of a reset and of the claim that follows it. */
+enum storm_reset_stage {
+	STORM_RESET_TOLD,   /* the end of the life before to the server's being told   */
+	STORM_RESET_LOOK,   /* to knowing what was written                             */
+	STORM_RESET_VCPU,   /* to the vCPU's state being the template's                */
+	STORM_RESET_RAM,    /* to RAM being the template's                             */
+	STORM_RESET_NEW,    /* to a new identity, and the request if it was there      */
+	STORM_RESET_CLAIM,  /* to having the request: it may have waited for it parked */
+	STORM_RESET_RUN,    /* to the guest's READY                                    */
+	STORM_RESET_ANSWER, /* READY to the answer verified by the client              */
+	STORM_RESET_STAGES,
+};
+
 /* What became of requests to a server that keeps spares. Nanoseconds. */
 struct storm_claims {
 	size_t waits;		/* times that there was no spare, and the request waited   */
@@ -108,6 +123,7 @@ struct storm_claims {
 	struct samples all;	/* of all of them                                          */
 	struct samples reset;	/* of those that were reset: since their life before had ended  */
 	struct samples stages[STORM_CLAIM_STAGES];
+	struct samples reset_stages[STORM_RESET_STAGES];
 };
 
 #define STORM_REASONS	   24
@@ -143,9 +159,11 @@ struct storm_result {
 	struct storm_claims claims;
 	double seconds; /* first send to last verified answer */
 	double clones_per_s;
+	double ended_per_s;    /* the same to the last end; 0: clones were kept alive    */
 	double teardown_per_s; /* 0: not measured                                        */
 	struct storm_memory memory;
 	struct host_record host;
+	struct storm_turns *turns; /* NULL where not asked for; owned                    */
 	json_t *floor; /* what floor wrote, or NULL; owned                               */
 	struct peer *qemu, *boot; /* NULL where not asked for; owned                     */
 };
@@ -194,6 +212,12 @@ int storm_drive(const struct storm_options *options, const char *socket,
 
 /* floor.c: run floor with the same template; NULL after saying why on stderr. A new reference. */
 json_t *storm_floor_run(const struct storm_options *options);
+
+#define STORM_FLOOR_WORKERS_MAX 1024
+
+/* floor.c: run floor's parallel loop only, for count clones of each variant. As above. */
+json_t *storm_floor_parallel(const struct storm_options *options, unsigned int workers,
+			     size_t count);
 
 /* The number at figures.object.key; 0 when it is not there. */
 double storm_floor_number(const json_t *figures, const char *object, const char *key);

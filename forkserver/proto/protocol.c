@@ -23,21 +23,14 @@ static const char *const end_names[] = {
 static_assert(sizeof(end_names) / sizeof(end_names[0]) == FORKVM_END_COUNT_, "a name for each end");
 
 static const char *const stage_names[] = {
-	[FORKVM_STAGE_RECEIVED] = "received",
-	[FORKVM_STAGE_FORK] = "fork",
-	[FORKVM_STAGE_CHILD] = "child",
-	[FORKVM_STAGE_START] = "start",
-	[FORKVM_STAGE_VM] = "vm",
-	[FORKVM_STAGE_POPULATE] = "populate",
-	[FORKVM_STAGE_MEMSLOTS] = "memslots",
-	[FORKVM_STAGE_VCPUS] = "vcpus",
-	[FORKVM_STAGE_STATE] = "state",
-	[FORKVM_STAGE_RUN] = "run",
-	[FORKVM_STAGE_CLAIM] = "claim",
-	[FORKVM_STAGE_AWAKE] = "awake",
-	[FORKVM_STAGE_READY] = "ready",
-	[FORKVM_STAGE_ANSWERED] = "answered",
-	[FORKVM_STAGE_ENDED] = "ended",
+	[FORKVM_STAGE_RECEIVED] = "received", [FORKVM_STAGE_FORK] = "fork",
+	[FORKVM_STAGE_CHILD] = "child",	      [FORKVM_STAGE_START] = "start",
+	[FORKVM_STAGE_TOLD] = "told",	      [FORKVM_STAGE_VM] = "vm",
+	[FORKVM_STAGE_POPULATE] = "populate", [FORKVM_STAGE_MEMSLOTS] = "memslots",
+	[FORKVM_STAGE_VCPUS] = "vcpus",	      [FORKVM_STAGE_STATE] = "state",
+	[FORKVM_STAGE_RUN] = "run",	      [FORKVM_STAGE_CLAIM] = "claim",
+	[FORKVM_STAGE_AWAKE] = "awake",	      [FORKVM_STAGE_READY] = "ready",
+	[FORKVM_STAGE_ANSWERED] = "answered", [FORKVM_STAGE_ENDED] = "ended",
 };
 
 static_assert(sizeof(stage_names) / sizeof(stage_names[0]) == FORKVM_STAGE_COUNT_,

@@ -17,13 +17,11 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
+/* The report says by the way it comes that this clone lives on. */
 static void tell(struct child *child)
 {
-	const char finished = CLAIM_FINISHED;
-
-	child_send_report(child);
 	child->has_told = true;
-	(void)child_send_packet(child->claim_fd, &finished, sizeof(finished));
+	(void)child_send_packet(child->claim_fd, &child->report, sizeof(child->report));
 }
 
 /* Nothing of the client's is left. */
@@ -37,13 +35,13 @@ static void forget_client(struct child *child)
 }
 
 /* A report of a life that has just begun. */
-static void begin_report(struct child *child, bool quick, uint64_t began_ns)
+static void begin_report(struct child *child, uint64_t began_ns)
 {
 	struct report *report = &child->report;
 
 	report->clone_id = child->next_id;
 	report->status = 0;
-	report->begun = quick ? REPORT_RESET_QUICK : REPORT_RESET_THOROUGH;
+	report->told_ns = now_ns();
 	report->awake_ns = report->answered_ns = report->ended_ns = 0;
 	report->error = (struct error){0};
 	memset(&report->stages, 0, sizeof(report->stages));
@@ -101,10 +99,11 @@ bool child_begin_again(struct child *child)
 		return false;
 	}
 	tell(child);
+	begin_report(child, report->ended_ns);
 	forget_client(child);
 	if (!check)
 		rc = reset(child, &quick, &error);
-	begin_report(child, quick, report->ended_ns);
+	report->begun = quick ? REPORT_RESET_QUICK : REPORT_RESET_THOROUGH;
 	if (rc == 0)
 		rc = deliver(child, &error);
 	if (rc == 0)

@@ -37,6 +37,8 @@ struct clone {
 	struct list loan_link;	  /* of clones.on_loan                          */
 	struct clone *next_of_id; /* in its chain of clones.by_id             */
 	struct conn *owner;	  /* whom to tell of the end; NULL: nobody      */
+	struct batch *batch;	  /* of its owner's; NULL: of none, or detached */
+	int64_t index;		  /* in its batch, or NO_INDEX                  */
 	struct timer timer;	  /* its timeout                                */
 	enum clone_state state;
 	struct spare spare; /* if it was made ahead */
@@ -114,6 +116,13 @@ _Static_assert(MACHINE_DISKS_MAX == 4, "as many as there are initial values abov
 
 void gift_close(struct gift *gift);
 
+/* Take the descriptors that the request announces, all of them, whatever becomes of it. -errno. */
+int clone_take_gift(struct conn *conn, const struct request *request, struct gift *gift,
+		    struct error *error);
+
+/* Can clones be had at present, with requests of so many bytes? -errno with words. */
+int clone_check(const struct server *server, size_t request_len, struct error *error);
+
 /*
  * Make a clone as the request says, or claim a spare for it, for conn, whose queued descriptors it
  * takes. In the parent: 0, or -errno with words (nothing was made; the descriptors are closed all
@@ -156,16 +165,20 @@ void clone_orphan(struct clone *clone, bool keep);
 void clone_on_exit(struct server *server, struct clone *clone);
 
 /*
- * Its report has come, and it lives on as a spare: tell its owner, who has nothing to do with it
- * from here on. False: it has sent no good report, and is killed.
+ * It has sent this report, of len bytes, and lives on as a spare: tell its owner, who has nothing
+ * to do with it from here on. False: that is no good report, and it is killed.
  */
-bool clone_end_life(struct server *server, struct clone *clone);
+bool clone_end_life(struct server *server, struct clone *clone, const struct report_packet *packet,
+		    size_t len);
 
 /* It has another id now, one that was given to nobody. */
 void clone_rename(struct clones *clones, struct clone *clone, uint64_t id);
 
 /* Take all reports that have come. */
 void clones_take_reports(struct server *server);
+
+/* Close what was lent to it: it has its own table of descriptors, or is gone. */
+void clone_end_loan(struct clone *clone);
 
 /*
  * Close the descriptors that were left open for children which shared the server's table, where

@@ -192,9 +192,17 @@ void clone_kill(struct clone *clone, enum forkvm_end end, const char *note)
 void clone_orphan(struct clone *clone, bool keep)
 {
 	clone->owner = NULL;
+	clone->batch = NULL;
 	list_remove(&clone->owner_link);
 	if (!clone->detached && !keep)
 		clone_kill(clone, FORKVM_END_KILLED, "its client closed the connection");
+}
+
+void clone_end_loan(struct clone *clone)
+{
+	list_remove(&clone->loan_link);
+	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
+		fd_close(&clone->loaned_fds[i]);
 }
 
 /* Does the child still use the server's table of descriptors? */
@@ -214,9 +222,7 @@ bool clones_end_loans(struct server *server)
 		next = link->next;
 		if (clone->spare.stash ? !pool_settle(server, clone) : shares_files(server, clone))
 			continue;
-		list_remove(link);
-		for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
-			fd_close(&clone->loaned_fds[i]);
+		clone_end_loan(clone);
 	}
 	return !list_empty(head);
 }

@@ -88,6 +88,8 @@ struct launch {
 	const struct disk_plan *disks; /* NULL: the machine has none */
 	struct launch_disk given[MACHINE_DISKS_MAX];
 	bool session;	  /* answer_fd is a packet socket that brings further requests */
+	bool framed;	  /* one of a batch: answers begin with a header               */
+	uint32_t index;	  /* then: which                                               */
 	bool share_files; /* the table of descriptors is still the server's            */
 	bool keep;	  /* live on when the server dies                              */
 	bool resets;	  /* a spare that may be reset when it has served              */
@@ -122,7 +124,8 @@ struct report {
 	uint32_t begun;	 /* enum report_begun */
 	uint32_t reserved;
 	uint64_t child_ns;
-	uint64_t awake_ns; /* of a spare: it had its first request */
+	uint64_t told_ns;  /* of one that was reset: it had told the end of its life before */
+	uint64_t awake_ns; /* of a spare: it had its first request                          */
 	uint64_t answered_ns;
 	uint64_t ended_ns;
 	struct machine_stages stages;

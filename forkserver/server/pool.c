@@ -294,6 +294,8 @@ static void on_parked(struct server *server, struct clone *clone)
 	struct pool *pool = &server->pool;
 
 	timers_disarm(&server->timers, &clone->timer);
+	/* It has its own descriptors by now, and may be claimed, and lent others, in this round. */
+	clone_end_loan(clone);
 	leave_lists(pool, clone);
 	enter(pool, clone, CLONE_PARKED);
 	clone->spare.parked_ns = server->now_ns;
@@ -303,7 +305,8 @@ static void on_parked(struct server *server, struct clone *clone)
 }
 
 /* It has served, and is being reset. */
-static void on_finished(struct server *server, struct clone *clone)
+static void on_finished(struct server *server, struct clone *clone,
+			const struct report_packet *packet, size_t len)
 {
 	struct pool *pool = &server->pool;
 
@@ -311,7 +314,7 @@ static void on_finished(struct server *server, struct clone *clone)
 		pool->quiet_until_ns = 0;
 	if (clone->spare.stash)
 		pool_forget_claim(server, clone);
-	if (!clone_end_life(server, clone))
+	if (!clone_end_life(server, clone, packet, len))
 		return;
 	clone_rename(&server->clones, clone, clone->spare.next_id);
 	clone->spare.resets++;
@@ -328,19 +331,23 @@ static void on_finished(struct server *server, struct clone *clone)
 
 void pool_on_note(struct server *server, struct clone *clone)
 {
-	char note = 0;
-	ssize_t len = recv(clone->spare.fd, &note, sizeof(note), MSG_DONTWAIT);
+	union packet *packet = &server->packet;
+	ssize_t len;
 
+	/* Its working set, while it has the id that it told it by. */
+	if (clone->learns)
+		clones_take_reports(server);
+	len = recv(clone->spare.fd, packet, sizeof(*packet), MSG_DONTWAIT);
 	/* Told once: it has died, and left unread what was sent to it. */
 	if (len < 0 && errno == ECONNRESET)
 		clone->spare.lost_claim = true;
 	/* Anything else is its end, of which the pidfd tells, or the end of its good manners. */
-	if (len != sizeof(note))
+	if (len <= 0)
 		return;
-	if (note == CLAIM_PARKED && clone->state == CLONE_MAKING)
+	if (len == 1 && *(const char *)packet == CLAIM_PARKED && clone->state == CLONE_MAKING)
 		on_parked(server, clone);
-	else if (note == CLAIM_FINISHED && clone->state == CLONE_SERVING && clone->spare.may_reset)
-		on_finished(server, clone);
+	else if (clone->state == CLONE_SERVING && clone->spare.may_reset)
+		on_finished(server, clone, &packet->report, (size_t)len);
 }
 
 void pool_make_room(struct server *server)

@@ -56,6 +56,7 @@ static const struct sandbox_rule clone_rules[] = {
 	/* talking to the client and the server, by descriptors that are open already */
 	{CALL(read), .reason = "descriptors at hand"},
 	{CALL(write), .reason = "answers, console, log"},
+	{CALL(writev), .reason = "a batch's answers, behind their headers; devices' requests"},
 	{CALL(sendto), WHERE(4, ANY_BITS, 0), .reason = "answers, reports; to no address"},
 	{CALL(recvfrom), .reason = "a session's next request"},
 	{CALL(poll), .reason = "a client's descriptor that is not ready"},
@@ -94,7 +95,6 @@ static const struct sandbox_rule thread_rules[] = {
 	 .reason = "the devices' thread lets vCPUs go on; of itself, and nothing but that"},
 	{CALL(eventfd2), .reason = "devices' doorbells and interrupts: KVM_IOEVENTFD, KVM_IRQFD"},
 	{CALL(readv), .reason = "devices' requests are in pieces; descriptors at hand"},
-	{CALL(writev), .reason = "as readv"},
 	{CALL(seccomp), .reason = "sandbox_seal_threads; it can only take more away"},
 };
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "forkserver/proto/fdpass.h"
+#include "forkserver/server/batch.h"
 #include "forkserver/server/clone.h"
 #include "forkserver/server/export.h"
 #include "forkserver/server/log.h"
@@ -54,6 +55,26 @@ static bool report_is_sound(const struct server *server, const struct report *re
 	       report->end != FORKVM_END_TIMEOUT && !clone->has_report;
 }
 
+/* What a clone has sent of itself. */
+static void store_report(struct server *server, struct clone *clone,
+			 const struct report_packet *packet, size_t len)
+{
+	const struct report *report = &packet->report;
+
+	if (!report_is_sound(server, report, len, clone)) {
+		log_error("clone %lu (process %d) sent %s: it is killed", clone->id, clone->pid,
+			  clone->has_report ? "a second report" : "a report that is none");
+		clone->has_report = false;
+		clone_kill(clone, FORKVM_END_HOST_ERROR, "it broke the rules of the report");
+		return;
+	}
+	clone->has_report = !clone->was_killed || clone->kill_end != FORKVM_END_HOST_ERROR;
+	clone->report = *report;
+	clone->report.error.text[ERROR_TEXT_SIZE - 1] = '\0';
+	if (report->disks)
+		server_disks_count(&server->disks, packet->disks, report->disks);
+}
+
 static void take_report(struct server *server, pid_t pid, const struct report_packet *packet,
 			size_t len)
 {
@@ -70,18 +91,7 @@ static void take_report(struct server *server, pid_t pid, const struct report_pa
 		log_warning("process %d, which is no clone, sent a report", pid);
 		return;
 	}
-	if (!report_is_sound(server, report, len, clone)) {
-		log_error("clone %lu (process %d) sent %s: it is killed", clone->id, pid,
-			  clone->has_report ? "a second report" : "a report that is none");
-		clone->has_report = false;
-		clone_kill(clone, FORKVM_END_HOST_ERROR, "it broke the rules of the report");
-		return;
-	}
-	clone->has_report = !clone->was_killed || clone->kill_end != FORKVM_END_HOST_ERROR;
-	clone->report = *report;
-	clone->report.error.text[ERROR_TEXT_SIZE - 1] = '\0';
-	if (report->disks)
-		server_disks_count(&server->disks, packet->disks, report->disks);
+	store_report(server, clone, packet, len);
 }
 
 /* The pid of the sender, of which the kernel vouches; 0 when it did not say. */
@@ -222,6 +232,7 @@ static void append_stages(struct text *text, const struct clone *clone)
 
 	if (clone->has_report) {
 		at_ns[FORKVM_STAGE_CHILD] = clone->report.child_ns;
+		at_ns[FORKVM_STAGE_TOLD] = clone->report.told_ns;
 		at_ns[FORKVM_STAGE_AWAKE] = clone->report.awake_ns;
 		at_ns[FORKVM_STAGE_ANSWERED] = clone->report.answered_ns;
 		at_ns[FORKVM_STAGE_ENDED] = clone->report.ended_ns;
@@ -244,11 +255,8 @@ static void append_stages(struct text *text, const struct clone *clone)
 static void send_ended(struct server *server, struct clone *clone, const struct verdict *verdict)
 {
 	struct conn *conn = clone->owner;
-	struct text *text = conn_text(conn);
+	struct text *text = conn_begin(conn, clone->tag, clone->index);
 
-	text_append(text, "{", 1);
-	if (clone->tag[0])
-		text_printf(text, "\"tag\":%s,", clone->tag);
 	text_printf(text, "\"ended\":{\"id\":%lu,\"pid\":%d,\"reason\":\"%s\",\"status\":%u",
 		    clone->id, clone->pid, forkvm_end_name(verdict->end), verdict->status);
 	if (verdict->text[0]) {
@@ -271,9 +279,7 @@ static void free_record(struct server *server, struct clone *clone)
 		clones->unwatched_count--;
 	fd_close(&clone->pidfd);
 	fd_close(&clone->spare.fd);
-	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
-		fd_close(&clone->loaned_fds[i]);
-	list_remove(&clone->loan_link);
+	clone_end_loan(clone);
 	list_remove(&clone->owner_link);
 	list_remove(&clone->link);
 	clones_leave(clones, clone);
@@ -295,13 +301,16 @@ static void tell_end(struct server *server, struct clone *clone, const struct ve
 	export_on_clone_end(server, clone);
 	if (clone->owner)
 		send_ended(server, clone, verdict);
+	if (clone->batch)
+		batch_on_end(server, clone);
 }
 
-bool clone_end_life(struct server *server, struct clone *clone)
+bool clone_end_life(struct server *server, struct clone *clone, const struct report_packet *packet,
+		    size_t len)
 {
 	struct verdict verdict = {.end = FORKVM_END_DONE};
 
-	clones_take_reports(server);
+	store_report(server, clone, packet, len);
 	if (!clone->has_report || clone->report.end != FORKVM_END_DONE) {
 		clone_kill(clone, FORKVM_END_HOST_ERROR, "it broke the rules of a reset");
 		return false;
@@ -311,9 +320,7 @@ bool clone_end_life(struct server *server, struct clone *clone)
 	if (clone->report.begun < REPORT_BEGUN_COUNT_)
 		server->pool.metrics.resets[clone->report.begun]++;
 	timers_disarm(&server->timers, &clone->timer);
-	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
-		fd_close(&clone->loaned_fds[i]);
-	list_remove(&clone->loan_link);
+	clone_end_loan(clone);
 	list_remove(&clone->owner_link);
 	clone->owner = NULL;
 	clone->detached = false;
@@ -333,12 +340,17 @@ void clone_on_exit(struct server *server, struct clone *clone)
 	if (clone->pidfd < 0 || sys_wait_pidfd(clone->pidfd, &info) < 0 || !info.si_pid)
 		return;
 	clones_take_reports(server);
+	/* It may have finished, and died as a spare. */
+	if (clone->spare.may_reset)
+		pool_on_note(server, clone);
 	judge(server, clone, &info, &verdict);
 	if (clone->state != CLONE_SERVING) {
 		pool_on_exit(server, clone, verdict.text[0] ? verdict.text : "its guest is done");
 		free_record(server, clone);
 	} else if (pool_lost_claim(server, clone, &again)) {
 		export_on_clone_end(server, clone);
+		if (clone->batch)
+			batch_on_end(server, clone);
 		log_info("spare %lu had died when it was claimed: %s", clone->id, verdict.text);
 		free_record(server, clone);
 		pool_resend(server, &again);
