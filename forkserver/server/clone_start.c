@@ -219,6 +219,7 @@ static void enter_record(struct server *server, struct clone *clone)
 	clone->has_report = false;
 	clone->unwatched = false;
 	clone->holders = 0;
+	clone->rings = 0;
 	clone->given_disks = 0;
 	clone->written_disks = 0;
 	clone->overlaid_disks = overlaid_disks(server->disks.plan);
