@@ -150,23 +150,26 @@ static bool stages_make_sense(const struct slot *slot, const struct link_event *
 	return true;
 }
 
-/* A claim that was there already is taken before the identity is new: that stage is 0 then. */
 static void record_reset(struct storm_claims *claims, const struct slot *slot,
 			 const struct link_event *event)
 {
-	uint64_t before = event->reset_from_ns;
+	uint64_t before = event->reset_from_ns, took, waited = 0;
 
 	if (!before || before >= slot->answered_ns)
 		return;
-	samples_add(&claims->reset, slot->answered_ns - before);
+	took = slot->answered_ns - before;
+	samples_add(&claims->reset, took);
 	for (size_t stage = 0; stage < STORM_RESET_STAGES; stage++) {
 		uint64_t at =
 			stage == STORM_RESET_ANSWER ? slot->answered_ns : event->reset_at_ns[stage];
 
 		samples_add(&claims->reset_stages[stage], at > before ? at - before : 0);
+		if (at > before && stage == STORM_RESET_CLAIM)
+			waited = at - before;
 		if (at > before)
 			before = at;
 	}
+	samples_add(&claims->reset_work, took - waited);
 }
 
 static void record_claim(struct storm_claims *claims, const struct slot *slot,
