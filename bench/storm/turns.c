@@ -105,6 +105,7 @@ static int warm_up(const struct storm_options *options, const struct storm_serve
 
 	few.count = WARM_UP;
 	few.concurrency = few.concurrency < WARM_UP ? few.concurrency : WARM_UP;
+	few.batch = 0;
 	rc = storm_drive(&few, server->socket, &result);
 	release(&result);
 	return rc;

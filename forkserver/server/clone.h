@@ -52,6 +52,7 @@ struct clone {
 	unsigned int given_disks;    /* bit: that slot was filled for it                */
 	unsigned int written_disks;  /* bit: by a file that it writes to                */
 	unsigned int overlaid_disks; /* bit: that disk has an overlay of the clone's    */
+	unsigned int rings;	     /* that it was given (rings.h)                     */
 	unsigned int holders;	     /* connections that have it stopped (export.h)     */
 	bool detached;
 	bool session;

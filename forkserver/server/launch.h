@@ -25,7 +25,7 @@
  *	5 ...	in a clone: answer and console, as far as it has them
  * With disks (there are N of them), of which the numbers are the same in all clones, so that the
  * server can get at them:
- *	5	the folder of overlays; gone when the guest runs
+ *	5	the folder of overlays; gone when the guest runs, if all are made then
  *	6 ...	images and the template's overlays, 5 numbers for each disk at most
  *	6 + 5N	of each disk: an image given to the clone, its overlay's data, and its bitmap, as
  *		far as it has them

@@ -52,6 +52,9 @@ def check_report(figures, count, label):
 def good_runs():
     check_report(report("--count", "30"), 30, "closed loop")
     check_report(report("--count", "40", "--concurrency", "4"), 40, "closed loop, 4")
+    for batch in ("1", "8", "40", "41"):
+        check_report(report("--count", "40", "--batch", batch, "--stub", "echo"), 40, "batches")
+    check_report(report("--count", "41", "--batch", "3", "--concurrency", "10"), 41, "batches")
     check_report(report("--count", "40", "--rate", "200"), 40, "open loop")
     check_report(report("--count", "50", "--alive", "--stub", "unique"), 50, "alive")
     check_report(report("--count", "20", "--stub", "echo", "--request", "x" * 60000), 20, "echo")

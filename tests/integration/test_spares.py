@@ -193,7 +193,7 @@ class Claims(harness.TestCase):
             self.assertIn(b"claims", server.cli("stats").stdout)
             result = server.cli("clone", "--spare", "perhaps")
             self.assertEqual(result.returncode, 2, result)
-            self.assertIn(b"any, never or only", result.stderr)
+            self.assertIn(b"any, never, only or wait", result.stderr)
 
 
 class Upkeep(harness.TestCase):
