@@ -65,7 +65,6 @@ class Client:
         self.leave()
         for fd in list(self.readers):
             self.unwatch(fd)
-            os.close(fd)
 
     def go_deaf(self, seconds):
         """Read no replies for so long."""
@@ -203,8 +202,8 @@ class Client:
     # ---- Sessions ----
 
     def converse(self, request, words, pause_s, empty_end):
-        """A session: each word is asked when the one before was answered, pause_s later. Ended by an
-        empty packet, or by closing the socket."""
+        """A session: each word is asked when the one before was answered, pause_s later. Ended by
+        an empty packet, or by closing the socket."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         request.payload = words[0]

@@ -46,17 +46,22 @@ class Member:
         self.threads = []
         self.control = None
         self.base = None
+        self.lost = False
 
     def __enter__(self):
         self.server.__enter__()
         self.batches = not self.silent and batch.offered(self.server)
         self.control = self.server.connect()
+        self.control.socket.settimeout(PATIENCE_S)
         self.base = self.control.call("stats")
         return self
 
     def __exit__(self, *why):
         self.control.close()
-        self.server.__exit__(*why)
+        if self.lost:
+            self.server.clean()
+        else:
+            self.server.__exit__(*why)
 
     def run_traffic(self, deadly):
         mix = Silence if self.silent else Traffic
@@ -80,17 +85,29 @@ class Member:
         killer.join()
         self.ledger.overdue(all_of_them=True)
 
-    def is_serving(self):
-        return self.server.process.poll() is None
+    def ask(self, call, *arguments):
+        """What that gives, or None when the server is lost: gone, or without a reply. Then it is not
+        asked again, and ended by force."""
+        if self.lost:
+            return None
+        try:
+            return call(*arguments)
+        except (AssertionError, OSError) as error:
+            state = "is gone" if self.server.process.poll() is not None else "does not reply"
+            self.ledger.fault(f"the server {state}", f"{type(error).__name__}: {error}")
+            self.lost = True
+            self.server.kill()
+            return None
 
     def settle(self, first=None):
         """How it is at rest: its holdings, and its stats. Waits until it holds no more than at
         first, if that is given, or until nothing changes."""
-        try:
-            harness.wait_until(self._is_at_rest, f"{self.spares} spares are parked, and all other "
-                               "clones and connections are gone", PATIENCE_S)
-        except AssertionError as error:
-            self.ledger.fault("it does not come to rest", str(error))
+        end = time.monotonic() + PATIENCE_S
+        while not self._is_at_rest():
+            if time.monotonic() > end:
+                self.ledger.fault("the server does not come to rest", str(self.control.call("stats")))
+                break
+            time.sleep(STEP_S)
         end = time.monotonic() + SETTLE_S
         same, held = 0, None
         while time.monotonic() < end and same < STEPS_SAME:

@@ -18,7 +18,7 @@ class Killings:
         self.count = collections.Counter()
 
     def note(self, how, clone_id=None, pid=None):
-        """By id, by process (whatever its id is by then), or, without either, all that there are."""
+        """By id, by process (whatever its id is by then), or, without either, all there are."""
         now = time.monotonic_ns()
         with self.lock:
             self.count[how] += 1

@@ -60,7 +60,8 @@ def tell(seconds, total, members, last):
                      f"live {sample['live']}")
     wrong = sum(len(member.ledger.faults) for member in members)
     clock = f"{int(seconds) // 60}:{int(seconds) % 60:02} of {int(total) // 60}:{int(total) % 60:02}"
-    print(f"soak: {clock}  {'; '.join(parts)}; {wrong} faults", file=sys.stderr, flush=True)
+    print(f"soak: {clock}  {'; '.join(parts)}; {wrong} faults", file=sys.stderr,
+          flush=True)
 
 
 def work(members, seconds):
@@ -72,11 +73,12 @@ def work(members, seconds):
     for member in members:
         member.run_traffic(deadly=True)
     next_at = begun + interval
-    while (passed := time.monotonic() - begun) < seconds and all(
-            member.is_serving() for member in members):
+    while (passed := time.monotonic() - begun) < seconds:
         time.sleep(max(0, min(next_at - time.monotonic(), seconds - passed)))
         next_at += interval
-        last = {name: sampler.take() for name, sampler in samplers.items()}
+        last = {member.name: member.ask(samplers[member.name].take) for member in members}
+        if any(member.lost for member in members):
+            break
         for member in members:
             member.ledger.overdue()
         if time.monotonic() - begun >= told + TOLD_EVERY_S:
@@ -94,7 +96,7 @@ def warm_up(members, seconds):
     time.sleep(seconds)
     for member in members:
         member.stop_traffic()
-    return {member.name: member.settle() for member in members}
+    return {member.name: member.ask(member.settle) for member in members}
 
 
 def soak(options):
@@ -107,10 +109,12 @@ def soak(options):
             inject.INJECTIONS[options.inject](members[0].ledger)
         taken = work(members, options.seconds)
         for member in members:
-            last = member.settle(first[member.name])
-            member.check_counts(last)
-            growth = verdict.judge_growth(first[member.name], last, taken[member.name],
-                                          not member.server.is_instrumented)
+            last = member.ask(member.settle, first[member.name])
+            growth = []
+            if last and taken[member.name]:
+                member.check_counts(last)
+                growth = verdict.judge_growth(first[member.name], last, taken[member.name],
+                                              not member.server.is_instrumented)
             for row in growth:
                 if row[-1] == "GREW":
                     member.ledger.fault(f"{row[0]} grew", f"from {row[1]} to {row[3]}")

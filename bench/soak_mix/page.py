@@ -5,6 +5,8 @@ import html
 
 import plots
 
+KINDS = ("claimed", "cold", "missed", "session", "detached", "batch", "unread", "deaf", "silent")
+
 HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -45,11 +47,12 @@ def _in_mib(lines):
 
 
 def _by_kind(samples, group, figure=None):
-    kinds = sorted({kind for sample in samples for kind in sample[group]})
+    """A line for each kind, in the same order always: none for what is never there."""
+    there = {kind for sample in samples for kind in sample[group]}
     lines = {}
-    for kind in kinds:
+    for kind in KINDS:
         lines[kind] = []
-        for sample in samples:
+        for sample in samples if kind in there else ():
             value = sample[group].get(kind)
             if value is None and figure is None:
                 value = 0

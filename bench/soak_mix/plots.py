@@ -2,6 +2,7 @@
 """Lines over time as an <svg> element, which needs nothing else."""
 
 import html
+import itertools
 import math
 
 WIDTH, HEIGHT = 860, 260
@@ -89,7 +90,9 @@ def _axes(frame, unit):
 
 
 def plot(lines, unit, from_zero=True, log=False):
-    """{name: [(seconds, value)]} as lines, each with its name above; "" if there are no values."""
+    """{name: [(seconds, value)]} as lines, each with its name above; "" if there are no values. A
+    line without any is not shown, but has its colour."""
+    colours = dict(zip(lines, itertools.cycle(COLOURS)))
     lines = {name: _thin(points) for name, points in lines.items() if points}
     if not lines:
         return ""
@@ -98,7 +101,8 @@ def plot(lines, unit, from_zero=True, log=False):
              f'width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" font-size="12">',
              f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>', *_axes(frame, unit)]
     at = LEFT + 90
-    for colour, (name, points) in zip(COLOURS, lines.items()):
+    for name, points in lines.items():
+        colour = colours[name]
         path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" '
                      'stroke-width="1.5" stroke-linejoin="round"/>')

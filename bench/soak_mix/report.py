@@ -21,7 +21,7 @@ def of_server(member, first, last, taken, growth):
     outcomes = {}
     for (kind, outcome), count in sorted(ledger.outcomes.items()):
         outcomes.setdefault(kind, {})[outcome] = count
-    pool = last["stats"]["spares"]
+    pool = last["stats"]["spares"] if last else None
     return {
         "command": " ".join(["forkvm", *member.server.args[member.server.args.index("serve"):]]),
         "batches": member.batches,
@@ -33,7 +33,8 @@ def of_server(member, first, last, taken, growth):
         "kills": dict(sorted(ledger.killings.count.items())),
         "pool": {"made": pool["made"], "claims": pool["claims"], "resent": pool["resent"],
                  "resets": pool["resets_quick"] + pool["resets_thorough"],
-                 **{f"lost: {why}": count for why, count in pool["lost"].items() if count}},
+                 **{f"lost: {why}": count for why, count in pool["lost"].items() if count}}
+        if pool else {},
         "growth": [dict(zip(("what", "first", "early", "last", "slope_per_hour", "verdict"), row))
                    for row in growth],
         "first": first, "last": last,
@@ -67,7 +68,7 @@ def tables_of(server):
     yield "Requests and their ends", list(_requests(server))
     yield "Did the server grow?", list(_growth(server))
     yield "Kills", list(_pairs("by", server["kills"]))
-    yield "Spares", list(_pairs("", server["pool"]))
+    yield "Spares", list(_pairs("what", server["pool"]))
 
 
 def show(result):

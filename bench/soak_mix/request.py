@@ -91,7 +91,8 @@ def judge(request, killings):
         yield "an answer that is not what was asked"
     elif request.silent and answer:
         yield "an answer of a guest that never answers"
-    if request.answer_id is not None and request.record.get("id", request.answer_id) != request.answer_id:
+    if request.answer_id is not None and request.answer_id != request.record.get(
+            "id", request.answer_id):
         yield f"answered by clone {request.answer_id}, ended as another one"
     if outcome == "refused":
         yield from _judge_refusal(request)

@@ -11,7 +11,7 @@ from request import Request
 
 WIDTH = 14  # of a client, under way at once
 # Of those that take no time: how often of a hundred.
-QUICK = {"cold": 36, "spare": 44, "session": 8, "detached": 6, "batch": 6}
+QUICK = {"cold": 38, "spare": 47, "session": 8, "detached": 6, "batch": 1}
 # Of those that do: seconds from one to the next, on average.
 SLOW_S = {"unread": 1.0, "parked": 1.5, "deaf": 9.0, "leave": 2.5}
 BURST = 300  # requests of a client that reads none of its replies
@@ -53,7 +53,8 @@ class Traffic:
         getattr(self, name)()
 
     def cold(self):
-        self.client.submit(Request("cold", self.payload(), members=_members(self.rng, spare="never")))
+        self.client.submit(Request("cold", self.payload(),
+                                   members=_members(self.rng, spare="never")))
 
     def spare(self):
         which = self.rng.choice(("any", "any", "any", "only"))
@@ -100,7 +101,7 @@ class Traffic:
 
 
 class Silence:
-    """What one client does to a server whose guest never answers: little, since such a guest spins."""
+    """What one client does to a server whose guest never answers: little, since that one spins."""
 
     def __init__(self, client, rng, _batches):
         self.client = client
@@ -129,28 +130,33 @@ class Sender(threading.Thread):
 
     def __init__(self, path, ledger, rng, mix, batches):
         super().__init__(daemon=True)
-        self.client = Client(path, ledger)
-        self.traffic = mix(self.client, rng, batches)
-        self.stopping = threading.Event()
+        self.path = path
         self.ledger = ledger
+        self.rng = rng
+        self.mix = mix
+        self.batches = batches
         self.width = WIDTH if mix is Traffic else 2
+        self.stopping = threading.Event()
 
     def run(self):
         try:
-            while not self.stopping.is_set():
-                if self.client.deaf_until or self.client.count_open() >= self.width:
-                    self.client.pump(0.05)
-                else:
-                    self.traffic.step()
-                    self.client.pump(0)
-            end = time.monotonic() + PATIENCE_S
-            while self.client.count_open() > 1 and time.monotonic() < end:
-                self.client.pump(0.05)
+            client = Client(self.path, self.ledger)
+            self.send(client, self.mix(client, self.rng, self.batches))
+            client.close()
         except Exception as error:  # any: the run must end and tell it
             self.ledger.fault(f"a client failed: {type(error).__name__}: {error}")
             raise
-        finally:
-            self.client.close()
+
+    def send(self, client, traffic):
+        while not self.stopping.is_set():
+            if client.deaf_until or client.count_open() >= self.width:
+                client.pump(0.05)
+            else:
+                traffic.step()
+                client.pump(0)
+        end = time.monotonic() + PATIENCE_S
+        while client.count_open() > 1 and time.monotonic() < end:
+            client.pump(0.05)
 
     def stop(self):
         self.stopping.set()

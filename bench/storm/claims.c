@@ -7,8 +7,7 @@
 #define US 1000 /* nanoseconds */
 
 static const char *const stage_names[] = {"send", "wake", "run", "answer"};
-static const char *const reset_names[] = {"told", "look",  "vcpu", "ram",
-					  "new",  "claim", "run",  "answer"};
+static const char *const reset_names[] = {"told", "look", "vcpu", "ram", "claim", "run", "answer"};
 
 _Static_assert(sizeof(stage_names) / sizeof(stage_names[0]) == STORM_CLAIM_STAGES,
 	       "one name a stage");
@@ -50,9 +49,10 @@ void storm_claims_table(struct storm_result *result)
 		print_row("both", &claims->all);
 	print_row("made", &result->latency);
 	print_row("reset", &claims->reset);
+	print_row("  at work", &claims->reset_work);
 	if (claims->reset.count)
 		printf("  reset counts from the end of the clone's life before to the verified "
-		       "answer\n");
+		       "answer;\n  at work: less what it waited for the request (claim)\n");
 	if (cold > 0 && claimed.p50 > 0)
 		printf("  claimed is %.3f times made (p50); its p99 is %.1f times its p50\n",
 		       claimed.p50 / cold, claimed.p99 / claimed.p50);
@@ -85,6 +85,7 @@ json_t *storm_claims_json(struct storm_result *result)
 	put(object, "missed_us", &claims->missed);
 	put(object, "all_us", &claims->all);
 	put(object, "reset_us", &claims->reset);
+	put(object, "reset_work_us", &claims->reset_work);
 	for (size_t stage = 0; stage < STORM_CLAIM_STAGES; stage++)
 		put(stages, stage_names[stage], &claims->stages[stage]);
 	for (size_t stage = 0; stage < STORM_RESET_STAGES; stage++)
@@ -102,6 +103,7 @@ void storm_claims_done(struct storm_claims *claims)
 	samples_done(&claims->missed);
 	samples_done(&claims->all);
 	samples_done(&claims->reset);
+	samples_done(&claims->reset_work);
 	for (size_t stage = 0; stage < STORM_CLAIM_STAGES; stage++)
 		samples_done(&claims->stages[stage]);
 	for (size_t stage = 0; stage < STORM_RESET_STAGES; stage++)

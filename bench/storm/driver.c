@@ -26,6 +26,14 @@ static int run_cold(const struct storm_options *options, struct forkvm_client *c
 	return engine_run(client, &cold, checker, result);
 }
 
+/* Who asks whenever it has been answered would soon ask for clones only. */
+static enum forkvm_spare spare_of(const struct storm_options *options)
+{
+	if (!options->spares || options->rate > 0)
+		return FORKVM_SPARE_ANY;
+	return options->concurrency > 1 ? FORKVM_SPARE_WAIT : FORKVM_SPARE_ONLY;
+}
+
 static int run_rounds(const struct storm_options *options, struct forkvm_client *client,
 		      struct checker *checker, struct storm_result *result)
 {
@@ -34,13 +42,13 @@ static int run_rounds(const struct storm_options *options, struct forkvm_client 
 		.label = "clones",
 		.count = options->count,
 		.concurrency = options->concurrency,
+		.batch = options->batch,
 		.rate = options->rate,
 		.alive = options->alive,
 		.quiet_steps = MEMORY_QUIET_STEPS,
 		.timed = true,
 		.claims = options->spares > 0,
-		/* Who asks whenever it has been answered would soon ask for clones only. */
-		.spare = options->spares && !options->rate ? FORKVM_SPARE_ONLY : FORKVM_SPARE_ANY,
+		.spare = spare_of(options),
 	};
 	const struct round memory = {
 		.options = options,

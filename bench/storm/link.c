@@ -30,10 +30,9 @@ static const enum forkvm_stage claim_ends[] = {
 _Static_assert(sizeof(claim_ends) / sizeof(claim_ends[0]) == STORM_CLAIM_ANSWER, "the same");
 
 static const enum forkvm_stage reset_ends[] = {
-	[STORM_RESET_TOLD] = FORKVM_STAGE_TOLD,	 [STORM_RESET_LOOK] = FORKVM_STAGE_MEMSLOTS,
-	[STORM_RESET_VCPU] = FORKVM_STAGE_VCPUS, [STORM_RESET_RAM] = FORKVM_STAGE_POPULATE,
-	[STORM_RESET_NEW] = FORKVM_STAGE_STATE,	 [STORM_RESET_CLAIM] = FORKVM_STAGE_AWAKE,
-	[STORM_RESET_RUN] = FORKVM_STAGE_READY,
+	[STORM_RESET_TOLD] = FORKVM_STAGE_TOLD,	  [STORM_RESET_LOOK] = FORKVM_STAGE_MEMSLOTS,
+	[STORM_RESET_VCPU] = FORKVM_STAGE_VCPUS,  [STORM_RESET_RAM] = FORKVM_STAGE_STATE,
+	[STORM_RESET_CLAIM] = FORKVM_STAGE_AWAKE, [STORM_RESET_RUN] = FORKVM_STAGE_READY,
 };
 
 _Static_assert(sizeof(reset_ends) / sizeof(reset_ends[0]) == STORM_RESET_ANSWER, "the same");
@@ -69,6 +68,20 @@ int link_clone(struct forkvm_client *client, uint64_t tag, int answer_fd, bool a
 		.console_fd = -1,
 		.session = alive,
 		.spare = spare,
+	};
+
+	return forkvm_client_clone(client, &spec, NULL);
+}
+
+int link_batch(struct forkvm_client *client, uint64_t tag, int answer_fd,
+	       const struct forkvm_bytes *requests, size_t count)
+{
+	const struct forkvm_clone_spec spec = {
+		.tag = tag,
+		.answer_fd = answer_fd,
+		.console_fd = -1,
+		.requests = requests,
+		.request_count = (uint32_t)count,
 	};
 
 	return forkvm_client_clone(client, &spec, NULL);
@@ -142,6 +155,8 @@ int link_next(struct forkvm_client *client, struct link_event *ret)
 		if (!event.has_tag) /* an error that no request of ours is to blame for */
 			return event.code ? -event.code : -EPROTO;
 		ret->tag = event.tag;
+		ret->has_index = event.has_index;
+		ret->index = event.index;
 		switch (event.type) {
 		case FORKVM_EVENT_ENDED:
 			describe_end(&event, ret);

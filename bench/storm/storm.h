@@ -59,6 +59,7 @@ struct storm_options {
 	size_t count;
 	size_t concurrency; /* requests under way at once                                 */
 	double rate;	    /* requests a second; 0: closed loop                          */
+	size_t batch;	    /* clones asked for by one message; 0: one by one               */
 	bool alive;	    /* keep all clones alive until the last has answered          */
 	bool no_memory;	    /* no round of living clones for their memory                 */
 	enum storm_sweep sweep;
@@ -108,8 +109,7 @@ enum storm_reset_stage {
 	STORM_RESET_LOOK,   /* to knowing what was written                             */
 	STORM_RESET_VCPU,   /* to the vCPU's state being the template's                */
 	STORM_RESET_RAM,    /* to RAM being the template's                             */
-	STORM_RESET_NEW,    /* to a new identity, and the request if it was there      */
-	STORM_RESET_CLAIM,  /* to having the request: it may have waited for it parked */
+	STORM_RESET_CLAIM,  /* to having the request, for which it may have waited     */
 	STORM_RESET_RUN,    /* to the guest's READY                                    */
 	STORM_RESET_ANSWER, /* READY to the answer verified by the client              */
 	STORM_RESET_STAGES,
@@ -122,6 +122,7 @@ struct storm_claims {
 	struct samples missed;	/* of those for which a clone was made                     */
 	struct samples all;	/* of all of them                                          */
 	struct samples reset;	/* of those that were reset: since their life before had ended  */
+	struct samples reset_work; /* of that, what was not waiting for the request        */
 	struct samples stages[STORM_CLAIM_STAGES];
 	struct samples reset_stages[STORM_RESET_STAGES];
 };

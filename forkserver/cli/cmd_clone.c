@@ -114,9 +114,11 @@ static int set_spare(struct forkvm_clone_spec *spec, const char *text, struct er
 		spec->spare = FORKVM_SPARE_NEVER;
 	else if (!strcmp(text, "only"))
 		spec->spare = FORKVM_SPARE_ONLY;
+	else if (!strcmp(text, "wait"))
+		spec->spare = FORKVM_SPARE_WAIT;
 	else
-		return error_set(error, EINVAL, "--spare is any, never or only, not \"%.40s\"",
-				 text);
+		return error_set(error, EINVAL,
+				 "--spare is any, never, only or wait, not \"%.40s\"", text);
 	return 0;
 }
 

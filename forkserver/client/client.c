@@ -293,6 +293,13 @@ static void append_batch(struct text *text, const struct forkvm_clone_spec *spec
 	text_append(text, "]", 1);
 }
 
+static const char *const spare_names[] = {
+	[FORKVM_SPARE_ANY] = "any",
+	[FORKVM_SPARE_NEVER] = "never",
+	[FORKVM_SPARE_ONLY] = "only",
+	[FORKVM_SPARE_WAIT] = "wait",
+};
+
 /* Can it be sent at all? */
 static int check_spec(const struct forkvm_clone_spec *spec, struct error *error)
 {
@@ -305,6 +312,8 @@ static int check_spec(const struct forkvm_clone_spec *spec, struct error *error)
 		return error_set(error, EMSGSIZE,
 				 "the request has %zu bytes: a guest takes at most %d",
 				 spec->request_len, FORKVM_PROTOCOL_MAX_REQUEST);
+	if ((unsigned int)spec->spare >= sizeof(spare_names) / sizeof(spare_names[0]))
+		return error_set(error, EINVAL, "%d says nothing about spares", (int)spec->spare);
 	for (uint32_t i = 0; i < spec->request_count; i++)
 		together += spec->requests[i].len;
 	if (together > FORKVM_PROTOCOL_MAX_REQUEST)
@@ -344,8 +353,7 @@ int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_
 	if (spec->timeout_ms)
 		text_printf(&text, ",\"timeout_ms\":%" PRIu64, spec->timeout_ms);
 	if (spec->spare != FORKVM_SPARE_ANY)
-		text_printf(&text, ",\"spare\":\"%s\"",
-			    spec->spare == FORKVM_SPARE_ONLY ? "only" : "never");
+		text_printf(&text, ",\"spare\":\"%s\"", spare_names[spec->spare]);
 	if (spec->tenant)
 		text_printf(&text, ",\"tenant\":\"%s\"", spec->tenant);
 	append_body(&text, spec);

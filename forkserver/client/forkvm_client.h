@@ -38,6 +38,7 @@ enum forkvm_spare {
 	FORKVM_SPARE_ANY,   /* yes, if there is one                         */
 	FORKVM_SPARE_NEVER, /* no                                           */
 	FORKVM_SPARE_ONLY,  /* it must be: otherwise an ERROR event, EAGAIN */
+	FORKVM_SPARE_WAIT,  /* it must be, and the server waits for one     */
 };
 
 /* How a clone uses a file that it is given for an empty disk slot. */

@@ -123,6 +123,7 @@ static int store_spare(struct request *request, const json_t *value, struct erro
 		[REQUEST_SPARE_ANY] = "any",
 		[REQUEST_SPARE_NEVER] = "never",
 		[REQUEST_SPARE_ONLY] = "only",
+		[REQUEST_SPARE_WAIT] = "wait",
 	};
 	const char *word = json_string_value(value);
 
@@ -132,7 +133,7 @@ static int store_spare(struct request *request, const json_t *value, struct erro
 			return 0;
 		}
 	}
-	return bad_type(error, "spare", "\"any\", \"never\" or \"only\"");
+	return bad_type(error, "spare", "\"any\", \"never\", \"only\" or \"wait\"");
 }
 
 static int store_tenant(struct request *request, const json_t *value, struct error *error)

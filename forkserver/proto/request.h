@@ -34,6 +34,7 @@ enum request_spare {
 	REQUEST_SPARE_ANY,   /* yes, if there is one */
 	REQUEST_SPARE_NEVER, /* no                   */
 	REQUEST_SPARE_ONLY,  /* it must be           */
+	REQUEST_SPARE_WAIT,  /* it must be, and there will be one */
 };
 
 /* How a clone uses a file that it is given for an empty slot. */

@@ -114,6 +114,11 @@ int request_check_batch(const struct request *request, const json_t *object, str
 		return error_set(error, EINVAL,
 				 "\"at_once\" needs clones whose ends are told: leave it or "
 				 "\"detach\" out");
+	if (request->count && request->spare == REQUEST_SPARE_WAIT)
+		return error_set(
+			error, EINVAL,
+			"a batch does not wait for spares: leave it or \"spare\": \"wait\" "
+			"out");
 	if (request->count && (request->session || request->console || request->disk_count))
 		return error_set(error, EINVAL,
 				 "a batch has no \"session\", \"console\" or \"disks\": ask for "

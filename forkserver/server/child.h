@@ -45,8 +45,8 @@ void child_send_report(struct child *child);
 bool child_begin_again(struct child *child);
 
 /*
- * If a claim is there already, take it: 1, with its request in buf; 0 when there is none. -errno:
- * the server is gone, or does not keep to the rules.
+ * Wait for a claim: 1, with its request in buf; 0 when there will be none. -errno: the server does
+ * not keep to the rules.
  */
 int child_take_claim(struct child *child, void *buf, size_t capacity, size_t *ret_len);
 

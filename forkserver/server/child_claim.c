@@ -41,8 +41,8 @@ static int take_descriptors(struct child *child, struct msghdr *message, uint32_
 }
 
 /* One packet: the claim, and its request straight into the guest's memory. */
-static ssize_t receive(int fd, int flags, struct claim *claim, union control *control,
-		       struct msghdr *message, void *buf, size_t capacity)
+static ssize_t receive(int fd, struct claim *claim, union control *control, struct msghdr *message,
+		       void *buf, size_t capacity)
 {
 	struct iovec iov[] = {
 		{.iov_base = claim, .iov_len = sizeof(*claim)},
@@ -57,22 +57,21 @@ static ssize_t receive(int fd, int flags, struct claim *claim, union control *co
 			.msg_control = control,
 			.msg_controllen = sizeof(*control),
 		};
-		len = syscall(SYS_recvmsg, fd, message, flags | MSG_CMSG_CLOEXEC);
+		len = syscall(SYS_recvmsg, fd, message, MSG_CMSG_CLOEXEC);
 	} while (len < 0 && errno == EINTR);
 	return len < 0 ? -errno : len;
 }
 
-/* 1: it has a request; 0: it will have none, or none is there yet. */
-static int take(struct child *child, int flags, void *buf, size_t capacity, size_t *ret_len)
+int child_take_claim(struct child *child, void *buf, size_t capacity, size_t *ret_len)
 {
 	union control control;
 	struct msghdr message;
 	struct claim claim;
-	ssize_t len = receive(child->claim_fd, flags, &claim, &control, &message, buf, capacity);
+	ssize_t len = receive(child->claim_fd, &claim, &control, &message, buf, capacity);
 	int rc;
 
 	/* A server that is gone, or has closed its end, will ask nothing. */
-	if (len == 0 || len == -ECONNRESET || len == -EAGAIN)
+	if (len == 0 || len == -ECONNRESET)
 		return 0;
 	if (len < 0)
 		return (int)len;
@@ -93,21 +92,13 @@ static int take(struct child *child, int flags, void *buf, size_t capacity, size
 	return 1;
 }
 
-int child_take_claim(struct child *child, void *buf, size_t capacity, size_t *ret_len)
-{
-	return take(child, MSG_DONTWAIT, buf, capacity, ret_len);
-}
-
 int child_await_claim(struct child *child, void *buf, size_t capacity, size_t *ret_len)
 {
 	const char parked = CLAIM_PARKED;
-	int rc = 0;
+	int rc = child_send_packet(child->claim_fd, &parked, sizeof(parked));
 
-	/* One that was reset is known to be on its way here. */
-	if (child->report.begun == REPORT_FORKED)
-		rc = child_send_packet(child->claim_fd, &parked, sizeof(parked));
 	if (rc == 0)
-		rc = take(child, 0, buf, capacity, ret_len);
+		rc = child_take_claim(child, buf, capacity, ret_len);
 	if (rc == 1 && child->console_fd >= 0) {
 		child_set_serial(child);
 		machine_connect_serial(child->launch->machine);

@@ -49,22 +49,29 @@ static void begin_report(struct child *child, uint64_t began_ns)
 	child->has_told = false;
 }
 
-/* Identity, and a request if one is waiting: the guest then does not park first. */
+/*
+ * Wait for the next request, and deliver it with a new identity. The guest stands at its template
+ * point, and does not run before: it would only come as far as to where it parks. 1; 0 when there
+ * will be none.
+ */
 static int deliver(struct child *child, struct error *error)
 {
 	struct machine *machine = child->launch->machine;
 	struct forkvm_identity identity;
 	size_t capacity, len = 0;
 	void *area = machine_request_area(machine, &capacity);
-	int rc = child_take_claim(child, area, capacity, &len);
+	int rc = child_take_identity(child->report.clone_id, &identity, error);
 
 	if (rc < 0)
-		return error_set_errno(error, -rc, "take a claim");
-	if (rc == 0)
-		area = NULL;
-	rc = child_take_identity(child->report.clone_id, &identity, error);
-	if (rc == 0)
+		return rc;
+	rc = child_take_claim(child, area, capacity, &len);
+	if (rc < 0)
+		error_set_errno(error, -rc, "take a claim");
+	if (rc > 0) {
+		identity.wall_clock_ns = clock_ns(CLOCK_REALTIME);
 		rc = machine_begin_again(machine, &identity, area, len, error);
+		rc = rc < 0 ? rc : 1;
+	}
 	explicit_bzero(&identity, sizeof(identity));
 	return rc;
 }
@@ -106,10 +113,11 @@ bool child_begin_again(struct child *child)
 	report->begun = quick ? REPORT_RESET_QUICK : REPORT_RESET_THOROUGH;
 	if (rc == 0)
 		rc = deliver(child, &error);
-	if (rc == 0)
+	if (rc > 0)
 		return true;
 	/* The server sees it go, and nobody waits for it but by a claim that it has not taken. */
-	log_warning("clone %llu: %s", (unsigned long long)report->clone_id, error.text);
+	if (rc < 0)
+		log_warning("clone %llu: %s", (unsigned long long)report->clone_id, error.text);
 	child->has_told = true;
 	return false;
 }

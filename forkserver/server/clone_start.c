@@ -408,8 +408,11 @@ int clone_start_with(struct server *server, struct conn *conn, const struct requ
 
 	if (request->spare != REQUEST_SPARE_NEVER && pool_claim(server, conn, request, gift))
 		return 0;
-	rc = check_room(server, request, error);
-	if (rc == 0)
+	if (request->spare == REQUEST_SPARE_WAIT)
+		rc = pool_wait(server, conn, request, gift, error);
+	else
+		rc = check_room(server, request, error);
+	if (rc == 0 && request->spare != REQUEST_SPARE_WAIT)
 		rc = start(server, conn, request, gift, error);
 	gift_close(gift);
 	return rc;

@@ -21,6 +21,7 @@
 #include "forkserver/server/batch.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/ops.h"
+#include "forkserver/server/pool.h"
 #include "forkserver/server/private.h"
 #include "forkserver/server/server.h"
 #include "forkserver/server/sys.h"
@@ -73,6 +74,7 @@ void conn_close(struct server *server, struct conn *conn)
 	conn->dead = true;
 	log_debug("connection of process %d closed", conn->pid);
 	export_drop(server, conn);
+	pool_drop_waiting(server, conn);
 	drop_attached(conn);
 	batch_drop_all(conn);
 	while (!list_empty(&conn->clones))

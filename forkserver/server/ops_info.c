@@ -297,6 +297,7 @@ static json_t *describe_spares(const struct server *server)
 	put_number(object, "high", pool->limits.high);
 	put_number(object, "wanted", pool_target(&pool->limits, &pool->history, server->now_ns));
 	put_number(object, "parked", pool->parked_count);
+	put_number(object, "waiting", pool->waiting_count);
 	put_number(object, "making", pool->making_count);
 	put_number(object, "made", pool->metrics.made);
 	put_number(object, "claims", pool->metrics.claims);

@@ -50,16 +50,18 @@ int pool_init(struct pool *pool, const struct serve_options *options)
 	pool->limits.at_once = cpus > 3 ? (uint32_t)cpus / 2 : 1;
 	list_init(&pool->parked);
 	list_init(&pool->making);
-	if (!pool->limits.high)
-		return 0;
-	pool->stashes = private_map(stashes_size());
-	return pool->stashes ? 0 : -ENOMEM;
+	if (pool->limits.high)
+		pool->stashes = private_map(stashes_size());
+	if (pool->limits.high && !pool->stashes)
+		return -ENOMEM;
+	return pool_waits_init(pool);
 }
 
 void pool_done(struct pool *pool)
 {
 	private_unmap(pool->stashes, stashes_size());
 	pool->stashes = NULL;
+	pool_waits_done(pool);
 }
 
 /* As many as there may be may be ending, while as many others have taken their places. */
@@ -248,7 +250,7 @@ void pool_work(struct server *server, bool busy)
 
 	if (!pool->limits.high || !server->serving || server->stopping)
 		return;
-	if (busy) {
+	if (busy || pool->claimed_ns == server->now_ns) {
 		if (!pool->timer.place)
 			timers_arm(&server->timers, &pool->timer, server->now_ns + LOOK_AGAIN_NS);
 		return;
@@ -302,6 +304,7 @@ static void on_parked(struct server *server, struct clone *clone)
 	pool_note_parked(&pool->history);
 	sample(pool, clone);
 	log_debug("spare %lu has parked", clone->id);
+	pool_serve_waiting(server);
 }
 
 /* It has served, and is being reset. */
@@ -327,6 +330,7 @@ static void on_finished(struct server *server, struct clone *clone,
 	/* A signal is on its way to it. */
 	if (clone->was_killed)
 		pool_retire(server, clone, SPARE_KILLED);
+	pool_serve_waiting(server);
 }
 
 void pool_on_note(struct server *server, struct clone *clone)
@@ -363,6 +367,7 @@ void pool_stop(struct server *server)
 {
 	struct clone *clone;
 
+	pool_refuse_waiting(server);
 	while ((clone = oldest(&server->pool)))
 		pool_retire(server, clone, SPARE_SURPLUS);
 }

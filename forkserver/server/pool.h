@@ -42,6 +42,19 @@ struct pool_stash {
 	struct request request;
 };
 
+/* Requests that may wait for a spare at the same time, and for how long. */
+#define POOL_WAITS   32
+#define POOL_WAIT_NS (10 * NS_PER_SEC)
+
+struct pool_wait {
+	bool used;
+	struct list link;  /* of pool.waiting                        */
+	struct conn *conn; /* whose it is; NULL: it has left         */
+	struct gift gift;  /* owned                                  */
+	struct timer timer;
+	struct request request;
+};
+
 struct pool_metrics {
 	uint64_t made;			      /* forks for the pool                         */
 	uint64_t claims;		      /* requests that a spare has served           */
@@ -64,6 +77,10 @@ struct pool {
 	uint64_t last_claimed; /* id */
 	bool reset;
 	uint32_t reset_max;
+	uint64_t claimed_ns; /* the round of the last claim */
+	struct list waiting; /* requests, first come first */
+	uint32_t waiting_count;
+	struct pool_wait *waits;    /* private memory; POOL_WAITS of them */
 	struct timer timer;	    /* when to look again */
 	struct pool_stash *stashes; /* private memory; POOL_STASHES of them */
 	struct pool_metrics metrics;
@@ -91,6 +108,34 @@ void pool_work(struct server *server, bool busy);
  */
 bool pool_claim(struct server *server, struct conn *conn, const struct request *request,
 		struct gift *gift);
+
+/*
+ * The same without any consequence but for the one that is claimed. *ret_other is set to a spare
+ * that the request may not have, if it was passed over.
+ */
+bool pool_try_claim(struct server *server, struct conn *conn, const struct request *request,
+		    struct gift *gift, struct clone **ret_other);
+
+/*
+ * There was none: keep the request, and its descriptors, until there is one, its client leaves, or
+ * POOL_WAIT_NS are over, of which the client is told. -EAGAIN when too many wait, and as
+ * pool_refuse; then nothing has happened.
+ */
+int pool_wait(struct server *server, struct conn *conn, const struct request *request,
+	      struct gift *gift, struct error *error);
+
+/* A spare has parked, or will soon: give it to who waits for one. */
+void pool_serve_waiting(struct server *server);
+
+/* The client leaves: it waits no more. */
+void pool_drop_waiting(struct server *server, const struct conn *conn);
+
+/* The server stops: so it tells all that wait. */
+void pool_refuse_waiting(struct server *server);
+
+/* Part of pool_init and pool_done. */
+int pool_waits_init(struct pool *pool);
+void pool_waits_done(struct pool *pool);
 
 /* Why a request that wants a spare only gets none: -EAGAIN, -EOPNOTSUPP. */
 int pool_refuse(const struct server *server, const struct request *request, struct error *error);

@@ -164,30 +164,26 @@ static void begin(struct server *server, struct conn *conn, struct clone *clone,
 		list_append(&conn->clones, &clone->owner_link);
 	}
 	pool->last_claimed = clone->id;
+	pool->claimed_ns = server->now_ns;
 	pool->quiet_until_ns = server->now_ns + QUIET_NS;
 	pool->metrics.claims++;
 	histogram_add(&pool->metrics.claim_ns, clone->spare.claim_ns - server->now_ns);
 }
 
-bool pool_claim(struct server *server, struct conn *conn, const struct request *request,
-		struct gift *gift)
+bool pool_try_claim(struct server *server, struct conn *conn, const struct request *request,
+		    struct gift *gift, struct clone **ret_other)
 {
 	struct pool *pool = &server->pool;
-	struct clone *clone, *other = NULL;
-	struct pool_stash *stash;
+	struct pool_stash *stash = free_stash(pool);
+	struct clone *clone;
 
-	/* A spare has no disk of the client's. */
-	if (!pool->limits.high || request->disk_count)
-		return false;
-	stash = free_stash(pool);
-	while (stash && (clone = take_youngest(server, request, &other))) {
+	while (stash && (clone = take_youngest(server, request, ret_other))) {
 		uint64_t sent_ns = now_ns();
 
 		allow_reset(server, clone, request);
 		if (send_claim(clone, request, gift) == 0) {
 			clone->spare.claim_ns = sent_ns;
 			begin(server, conn, clone, request, gift, stash);
-			pool_note_demand(&pool->history, server->now_ns);
 			return true;
 		}
 		/* Dead, and not reaped yet. If it is not, it is of no use either. */
@@ -196,12 +192,26 @@ bool pool_claim(struct server *server, struct conn *conn, const struct request *
 		pool->retired_count++;
 		clone_kill(clone, FORKVM_END_KILLED, "the spare could not be claimed");
 	}
+	return false;
+}
+
+bool pool_claim(struct server *server, struct conn *conn, const struct request *request,
+		struct gift *gift)
+{
+	struct pool *pool = &server->pool;
+	struct clone *other = NULL;
+	bool claimed;
+
+	/* A spare has no disk of the client's. */
+	if (!pool->limits.high || request->disk_count)
+		return false;
+	claimed = pool_try_claim(server, conn, request, gift, &other);
 	/* Other tenants' must not keep this one from ever having any. */
-	if (other)
+	if (!claimed && other)
 		pool_retire(server, other, SPARE_TENANT);
 	pool_note_demand(&pool->history, server->now_ns);
-	pool->metrics.misses++;
-	return false;
+	pool->metrics.misses += !claimed;
+	return claimed;
 }
 
 int pool_refuse(const struct server *server, const struct request *request, struct error *error)

@@ -116,7 +116,8 @@ static int allocate(struct server *server, struct error *error)
 		rc = clones_init(&server->clones, capacity, pool_further_records(&server->pool));
 	if (rc == 0)
 		rc = timers_init(&server->timers, (size_t)server->clones.record_count +
-							  2 * (size_t)options->max_connections + 8);
+							  2 * (size_t)options->max_connections +
+							  POOL_WAITS + 8);
 	if (rc == 0)
 		rc = private_json_init();
 	if (rc == 0)

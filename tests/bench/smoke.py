@@ -52,6 +52,9 @@ def check_report(figures, count, label):
 def good_runs():
     check_report(report("--count", "30"), 30, "closed loop")
     check_report(report("--count", "40", "--concurrency", "4"), 40, "closed loop, 4")
+    for batch in ("1", "8", "40", "41"):
+        check_report(report("--count", "40", "--batch", batch, "--stub", "echo"), 40, "batches")
+    check_report(report("--count", "41", "--batch", "3", "--concurrency", "10"), 41, "batches")
     check_report(report("--count", "40", "--rate", "200"), 40, "open loop")
     check_report(report("--count", "50", "--alive", "--stub", "unique"), 50, "alive")
     check_report(report("--count", "20", "--stub", "echo", "--request", "x" * 60000), 20, "echo")
@@ -82,9 +85,9 @@ def parallel():
     figures = json.loads(run(floor, "--parallel", "2", "--count", "50", "--json", "-").stdout)
     check_loop(figures["parallel"], 2, 50)
     assert figures["plain"]["ok"] == 50 and figures["lean"]["ok"] == 50, figures
-    done = run(floor, "--parallel", "3", "--count", "1100", "--no-latency", "--json", "-")
+    done = run(floor, "--parallel", "3", "--count", "1000", "--no-latency", "--json", "-")
     figures = json.loads(done.stdout)
-    check_loop(figures["parallel"], 3, 1100)
+    check_loop(figures["parallel"], 3, 1000)
     assert "plain" not in figures, "latencies were not asked for"
     table = run(floor, "--parallel", "2", "--count", "2", "--no-latency").stdout
     assert "2 at once" in table and "in all" not in table, table

@@ -41,12 +41,20 @@ int vm_state_capture(const struct kvm_vm *vm, struct vm_state *state, struct err
 	return 0;
 }
 
-int vm_state_restore(const struct kvm_vm *vm, const struct vm_state *state, struct error *error)
+int vm_state_restore_clock(const struct kvm_vm *vm, const struct vm_state *state,
+			   struct error *error)
 {
 	if (ioctl(vm->fd, KVM_SET_CLOCK, &state->clock) < 0)
 		return error_set_errno(error, errno, "KVM_SET_CLOCK");
-	if (!vm->irqchip)
-		return 0;
+	return 0;
+}
+
+int vm_state_restore(const struct kvm_vm *vm, const struct vm_state *state, struct error *error)
+{
+	int rc = vm_state_restore_clock(vm, state, error);
+
+	if (rc < 0 || !vm->irqchip)
+		return rc;
 	for (uint32_t i = 0; i < ARRAY_SIZE(state->irqchip); i++)
 		if (ioctl(vm->fd, KVM_SET_IRQCHIP, &state->irqchip[i]) < 0)
 			return error_set_errno(error, errno, "KVM_SET_IRQCHIP %u", i);

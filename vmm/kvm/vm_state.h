@@ -34,4 +34,8 @@ uint64_t host_tsc(void);
  */
 int vm_state_restore(const struct kvm_vm *vm, const struct vm_state *state, struct error *error);
 
+/* Of it, only the clock: once more, at any later time. */
+int vm_state_restore_clock(const struct kvm_vm *vm, const struct vm_state *state,
+			   struct error *error);
+
 #endif

@@ -192,7 +192,8 @@ static int restore_ram(struct machine *machine, bool few, struct error *error)
 	return ram_reset_drop(machine->ram, error);
 }
 
-static int restore_state(struct machine *machine, bool unprivileged, struct error *error)
+/* For the guest no time has passed, however long this clone has been a spare. */
+static int restore_clocks(struct machine *machine, struct error *error)
 {
 	const struct machine_frozen *frozen = &machine->frozen;
 	const struct frozen_vcpu *vcpu = &frozen->vcpus[0];
@@ -200,8 +201,21 @@ static int restore_state(struct machine *machine, bool unprivileged, struct erro
 	int rc = vcpu_plan_apply_tsc(&vcpu->plan, &vcpu->state, &machine->vcpus[0].kvm, frozen_tsc,
 				     error);
 
-	if (rc == 0)
-		rc = vm_state_restore(&machine->vm, &frozen->vm, error);
+	return rc < 0 ? rc : vm_state_restore_clock(&machine->vm, &frozen->vm, error);
+}
+
+static int restore_state(struct machine *machine, bool unprivileged, struct error *error)
+{
+	const struct machine_frozen *frozen = &machine->frozen;
+	const struct frozen_vcpu *vcpu = &frozen->vcpus[0];
+	int rc = 0;
+
+	/* Quickly: no more than user mode can change; the clocks come last. */
+	if (!unprivileged) {
+		rc = restore_clocks(machine, error);
+		if (rc == 0)
+			rc = vm_state_restore(&machine->vm, &frozen->vm, error);
+	}
 	if (rc == 0)
 		rc = vcpu_plan_apply_again(&vcpu->plan, &vcpu->state, &machine->vcpus[0].kvm,
 					   &machine->vm, machine->host, unprivileged, error);
@@ -246,8 +260,8 @@ int machine_reset(struct machine *machine, bool *ret_quick, struct error *error)
 		rc = restore_ram(machine, few, error);
 	if (rc == 0 && !unprivileged && machine->host->shadows_page_tables)
 		rc = kvm_vm_forget_mappings(&machine->vm, machine->ram->host, error);
-	machine->stages->at_ns[MACHINE_STAGE_POPULATE] = now_ns();
 	restore_models(machine);
+	machine->stages->at_ns[MACHINE_STAGE_STATE] = now_ns();
 	*ret_quick = unprivileged;
 	return rc;
 }
@@ -266,11 +280,12 @@ int machine_verify_reset(struct machine *machine, struct error *error)
 int machine_begin_again(struct machine *machine, const struct forkvm_identity *identity,
 			const void *request, size_t request_len, struct error *error)
 {
-	int rc = stub_port_deliver(&machine->stub, identity, request, request_len, error);
+	int rc = restore_clocks(machine, error);
 
 	if (rc == 0)
+		rc = stub_port_deliver(&machine->stub, identity, request, request_len, error);
+	if (rc == 0)
 		rc = devices_revive(&machine->devices, identity, error);
-	machine->stages->at_ns[MACHINE_STAGE_STATE] = now_ns();
 	return rc;
 }
 

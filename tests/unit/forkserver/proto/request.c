@@ -89,6 +89,8 @@ Test(request, spares)
 	cr_assert_eq(request.spare, REQUEST_SPARE_NEVER);
 	accept("{\"op\":\"clone\",\"spare\":\"only\"}");
 	cr_assert_eq(request.spare, REQUEST_SPARE_ONLY);
+	accept("{\"op\":\"clone\",\"spare\":\"wait\"}");
+	cr_assert_eq(request.spare, REQUEST_SPARE_WAIT);
 	refuse("{\"op\":\"clone\",\"spare\":\"\"}", EINVAL);
 	refuse("{\"op\":\"clone\",\"spare\":\"only\\u0000\"}", EINVAL);
 	refuse("{\"op\":\"clone\",\"spare\":true}", EINVAL);
@@ -178,6 +180,7 @@ Test(request, batches_that_are_none)
 		"\"request_b64\":\"YQ==\",\"requests_b64\":[\"YQ==\"]",
 		"\"requests_b64\":[\"YQ\"]",
 		"\"count\":2,\"console\":true",
+		"\"count\":2,\"spare\":\"wait\"",
 		"\"count\":2,\"answer\":true,\"session\":true",
 		"\"count\":2,\"disks\":[{\"slot\":0}]",
 	};
