@@ -71,27 +71,50 @@ void poller_stop(struct poller *poller)
 	poller_wake(poller);
 }
 
-void poller_run(struct poller *poller, pthread_mutex_t *lock)
+/* What to wait for, as of now. */
+static nfds_t copy_fds(const struct poller *poller, struct pollfd fds[POLLER_FDS_MAX])
+{
+	for (nfds_t i = 0; i < poller->count; i++) {
+		fds[i] = poller->fds[i];
+		/* A hang-up would be told again and again: it counts only when asked. */
+		if (!fds[i].events)
+			fds[i].fd = -1;
+	}
+	return poller->count;
+}
+
+static void serve(struct poller *poller, const struct pollfd *fds, nfds_t count,
+		  const struct poller_rounds *rounds)
+{
+	if (rounds)
+		rounds->begin(rounds->ctx);
+	for (nfds_t i = 0; i < count && !poller->stopped; i++)
+		if (fds[i].revents)
+			poller->what[i].handler(poller->what[i].ctx, fds[i].revents);
+	if (rounds)
+		rounds->end(rounds->ctx);
+}
+
+static void give_back(pthread_mutex_t *lock, const struct poller_rounds *rounds)
+{
+	pthread_mutex_unlock(lock);
+	if (rounds)
+		rounds->after(rounds->ctx);
+}
+
+void poller_run(struct poller *poller, pthread_mutex_t *lock, const struct poller_rounds *rounds)
 {
 	struct pollfd fds[POLLER_FDS_MAX];
 
 	pthread_mutex_lock(lock);
 	while (!poller->stopped) {
-		nfds_t count = poller->count;
+		nfds_t count = copy_fds(poller, fds);
 
-		for (nfds_t i = 0; i < count; i++) {
-			fds[i] = poller->fds[i];
-			/* A hang-up would be told again and again: it counts only when asked. */
-			if (!fds[i].events)
-				fds[i].fd = -1;
-		}
-		pthread_mutex_unlock(lock);
+		give_back(lock, rounds);
 		if (poll(fds, count, -1) < 0)
 			count = 0; /* EINTR, or memory is short: try again */
 		pthread_mutex_lock(lock);
-		for (nfds_t i = 0; i < count && !poller->stopped; i++)
-			if (fds[i].revents)
-				poller->what[i].handler(poller->what[i].ctx, fds[i].revents);
+		serve(poller, fds, count, rounds);
 	}
-	pthread_mutex_unlock(lock);
+	give_back(lock, rounds);
 }

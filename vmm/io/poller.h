@@ -48,7 +48,18 @@ void poller_wake(const struct poller *poller);
 /* Have poller_run return. With the lock held, from any thread. */
 void poller_stop(struct poller *poller);
 
-/* Serve until poller_stop. lock is held while handlers run, and not while waiting. */
-void poller_run(struct poller *poller, pthread_mutex_t *lock);
+/* What is done around the handlers of each round. */
+struct poller_rounds {
+	void (*begin)(void *ctx); /* before them, with the lock         */
+	void (*end)(void *ctx);	  /* behind them, still with it         */
+	void (*after)(void *ctx); /* when it was given back; before the first round, too */
+	void *ctx;
+};
+
+/*
+ * Serve until poller_stop. lock is held while handlers run, and not while waiting. rounds may be
+ * NULL.
+ */
+void poller_run(struct poller *poller, pthread_mutex_t *lock, const struct poller_rounds *rounds);
 
 #endif

@@ -175,13 +175,44 @@ static void let_others_go_on(void)
 	(void)sched_setscheduler(0, SCHED_BATCH, &none);
 }
 
+/* The thread's: interrupts are for when it has given the lock back. */
+struct round {
+	struct devices *devices;
+	struct line_edges edges;
+};
+
+static void begin_round(void *ctx)
+{
+	struct round *round = ctx;
+
+	lines_hold(&round->devices->lines);
+}
+
+static void end_round(void *ctx)
+{
+	struct round *round = ctx;
+
+	lines_release(&round->devices->lines, &round->edges);
+}
+
+static void after_round(void *ctx)
+{
+	struct round *round = ctx;
+
+	lines_send(&round->edges);
+	round->edges.count = 0;
+}
+
 static void *thread_main(void *argument)
 {
 	struct devices *devices = argument;
+	struct round round = {.devices = devices};
+	const struct poller_rounds rounds = {
+		.begin = begin_round, .end = end_round, .after = after_round, .ctx = &round};
 
 	let_others_go_on();
 	threads_wait(devices->machine);
-	poller_run(&devices->poller, &devices->machine->lock);
+	poller_run(&devices->poller, &devices->machine->lock, &rounds);
 	return NULL;
 }
 

@@ -13,20 +13,27 @@
 #include "vmm/base/util.h"
 #include "vmm/kvm/irq.h"
 
+/* The counter cannot overflow: KVM empties it. */
+static bool send_edge(int fd)
+{
+	const uint64_t one = 1;
+
+	return write(fd, &one, sizeof(one)) == sizeof(one);
+}
+
 static void line_raise(void *ctx)
 {
 	struct line *line = ctx;
-	const uint64_t one = 1;
 
-	/* The counter cannot overflow: KVM empties it. */
-	if (line->fd < 0 || write(line->fd, &one, sizeof(one)) != sizeof(one))
+	if (line->fd < 0 || *line->held || !send_edge(line->fd))
 		line->pending = true;
 }
 
 void lines_init(struct lines *lines)
 {
 	for (uint32_t i = 0; i < GSI_COUNT; i++)
-		lines->list[i] = (struct line){.fd = -1, .gsi = i};
+		lines->list[i] = (struct line){.fd = -1, .gsi = i, .held = &lines->held};
+	lines->held = false;
 }
 
 struct irq_line lines_take(struct lines *lines, uint32_t gsi)
@@ -71,6 +78,31 @@ void lines_replay(struct lines *lines)
 		line->pending = false;
 		line_raise(line);
 	}
+}
+
+void lines_hold(struct lines *lines)
+{
+	lines->held = true;
+}
+
+void lines_release(struct lines *lines, struct line_edges *ret)
+{
+	lines->held = false;
+	ret->count = 0;
+	for (uint32_t i = 0; i < GSI_COUNT; i++) {
+		struct line *line = &lines->list[i];
+
+		if (!line->pending || line->fd < 0)
+			continue;
+		line->pending = false;
+		ret->fds[ret->count++] = line->fd;
+	}
+}
+
+void lines_send(const struct line_edges *edges)
+{
+	for (unsigned int i = 0; i < edges->count; i++)
+		(void)send_edge(edges->fds[i]);
 }
 
 int lines_disconnect(struct lines *lines, const struct kvm_vm *vm, struct error *error)

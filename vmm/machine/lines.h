@@ -21,11 +21,19 @@ struct line {
 	int fd; /* owned; -1: not connected */
 	uint32_t gsi;
 	bool used;    /* some device has it */
-	bool pending; /* raised while not connected */
+	bool pending; /* raised while not connected, or held */
+	const bool *held;
 };
 
 struct lines {
 	struct line list[GSI_COUNT]; /* by GSI */
+	bool held;		     /* edges are kept until lines_release */
+};
+
+/* Edges to be raised. */
+struct line_edges {
+	int fds[GSI_COUNT]; /* not owned */
+	unsigned int count;
 };
 
 void lines_init(struct lines *lines);
@@ -41,6 +49,15 @@ int lines_connect(struct lines *lines, const struct kvm_vm *vm, struct error *er
 
 /* Raise what came while not connected. When the interrupt controllers have their state. */
 void lines_replay(struct lines *lines);
+
+/*
+ * Keep edges from now on, until lines_release tells which lines had some: for lines_send to raise
+ * them when the machine's lock is given back. The first thing that a vCPU does about an interrupt
+ * is to look at its device, and to take that lock.
+ */
+void lines_hold(struct lines *lines);
+void lines_release(struct lines *lines, struct line_edges *ret);
+void lines_send(const struct line_edges *edges);
 
 /*
  * Take all lines away from vm. When this returns every edge has reached the interrupt controller

@@ -71,6 +71,42 @@ Test(lines, an_edge_without_a_line_is_kept)
 	unmake();
 }
 
+Test(lines, an_edge_that_is_held_is_sent_later)
+{
+	struct line_edges edges;
+
+	make(true);
+	cr_assert_eq(lines_connect(&lines, &vm, &error), 0, "%s", error.text);
+	lines_hold(&lines);
+	irq_raise(&irq);
+	irq_raise(&irq);
+	cr_assert(lines.list[GSI].pending);
+	lines_release(&lines, &edges);
+	cr_assert_eq(edges.count, 1);
+	cr_assert_not(lines.list[GSI].pending);
+	cr_assert_not(is_latched());
+	lines_send(&edges);
+	lines_hold(&lines);
+	lines_release(&lines, &edges);
+	cr_assert_eq(edges.count, 0, "each is sent once");
+	cr_assert_eq(lines_disconnect(&lines, &vm, &error), 0, "%s", error.text);
+	cr_assert(is_latched());
+	unmake();
+}
+
+Test(lines, an_edge_that_is_held_and_leads_nowhere_is_kept)
+{
+	struct line_edges edges;
+
+	make(true);
+	lines_hold(&lines);
+	irq_raise(&irq);
+	lines_release(&lines, &edges);
+	cr_assert_eq(edges.count, 0);
+	cr_assert(lines.list[GSI].pending);
+	unmake();
+}
+
 Test(lines, without_interrupt_controllers_nothing_is_connected)
 {
 	make(false);
