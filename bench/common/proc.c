@@ -109,3 +109,27 @@ int process_memory_read(pid_t pid, struct process_memory *ret)
 	*ret = memory;
 	return 0;
 }
+
+int process_cpu_read(pid_t pid, struct process_cpu *ret)
+{
+	const long long tick_us = 1000000 / sysconf(_SC_CLK_TCK);
+	unsigned long long user, kernel;
+	long long children_user, children_kernel;
+	char path[64], text[1024];
+	const char *rest;
+	int rc;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	rc = read_text(path, text, sizeof(text));
+	if (rc < 0)
+		return rc;
+	/* The name, in brackets, may have anything in it; what follows has not. */
+	rest = strrchr(text, ')');
+	if (!rest ||
+	    sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld", &user,
+		   &kernel, &children_user, &children_kernel) != 4)
+		return -EPROTO;
+	ret->own_us = (long long)(user + kernel) * tick_us;
+	ret->children_us = (children_user + children_kernel) * tick_us;
+	return 0;
+}

@@ -30,10 +30,20 @@ struct process_memory {
 	long page_tables;   /* VmPTE                                                     */
 };
 
+/* From /proc/PID/stat: CPU time in microseconds, in steps of the clock tick. */
+struct process_cpu {
+	long long own_us;      /* of all its threads                      */
+	long long children_us; /* of its children that it has waited for  */
+};
+
 /* 0, or -errno. */
 int host_memory_read(struct host_memory *ret);
 
 /* 0, or -errno: -ENOENT or -ESRCH when the process has ended. */
 int process_memory_read(pid_t pid, struct process_memory *ret);
+
+/* 0, or -errno: -ENOENT or -ESRCH when there is no such process, -EPROTO for what is no such file.
+ */
+int process_cpu_read(pid_t pid, struct process_cpu *ret);
 
 #endif

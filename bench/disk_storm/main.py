@@ -31,8 +31,8 @@ def parse():
     parser.add_argument("--clones", type=int, default=100)
     parser.add_argument("--alive", type=int, default=300)
     parser.add_argument("--memory-rounds", type=int, default=3)
-    parser.add_argument("--qemu-rounds", type=int, default=2)
-    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--qemu-rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--fill", type=int, default=1024)
     options = parser.parse_args()
     for part in options.part:

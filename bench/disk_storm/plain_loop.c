@@ -215,18 +215,31 @@ static void run(struct loop *loop)
 	}
 }
 
+/* CPU time of all threads, those that the kernel makes for the ring included. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec now;
+
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now) < 0)
+		fail("the clock of CPU time", errno);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 int main(int argc, char **argv)
 {
 	struct loop loop = {.size = 4096, .count = 10000, .depth = 64, .is_random = true};
-	uint64_t ns;
+	uint64_t ns, cpu;
 
 	parse(argc, argv, &loop);
 	set_up(&loop);
 	ns = now_ns();
+	cpu = cpu_ns();
 	run(&loop);
+	cpu = cpu_ns() - cpu;
 	ns = now_ns() - ns;
 	io_uring_queue_exit(&loop.ring);
-	printf("{\"requests\": %lu, \"bytes\": %lu, \"ns\": %lu, \"enters\": %lu}\n", loop.done,
-	       loop.done * loop.size, ns, loop.enters);
+	printf("{\"requests\": %lu, \"bytes\": %lu, \"ns\": %lu, \"cpu_ns\": %lu, \"enters\": "
+	       "%lu}\n",
+	       loop.done, loop.done * loop.size, ns, cpu, loop.enters);
 	return 0;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """fio in a Linux guest: in a clone of forkvm's and, in turns, in QEMU's guest of the same kernel,
-with the same files. Where guests of this kind run: on the host, or in the lab."""
+with the same files. Both live at the same time, and each job is done by one, then by the other.
+Where guests of this kind run: on the host, or in the lab."""
 
 import json
 import os
@@ -31,28 +32,29 @@ echo prepared
 JOB = """
 chroot /tools fio --name=job --filename=/dev/$2 --rw=$3 --bs=$4 --iodepth=64 \\
 	--iodepth_batch_submit=$5 --iodepth_batch_complete_max=$5 --direct=1 \\
-	--ioengine=libaio --gtod_reduce=1 --time_based --ramp_time=1 --runtime=$1 \\
+	--ioengine=libaio --gtod_reduce=1 --time_based --ramp_time=500ms --runtime=$1 \\
 	--output-format=terse --terse-version=3 2>&1
 echo status $?
 """
-JOBS = [f"{disk} {pattern} {batch}" for disk in ("vda", "vdc") for batch in (1, 64)
-        for pattern in ("randread 4k", "randwrite 4k", "read 1m", "write 1m")]
-# QEMU's guest has no agent: it does all jobs, and ends.
+# Large requests are one an exit, however they are submitted.
+JOBS = [f"{disk} {pattern}" for disk in ("vda", "vdc")
+        for pattern in ("randread 4k 1", "randwrite 4k 1", "randread 4k 64", "randwrite 4k 64",
+                        "read 1m 64", "write 1m 64")]
+# QEMU's guest has no agent: it reads from its serial port what to do, and says when it is done.
 INIT = """
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 while read -r module; do insmod $module; done </etc/forkvm/modules
-seconds=$(sed 's/.*seconds=\\([0-9]*\\).*/\\1/' /proc/cmdline)
-exec >/dev/ttyS0 2>&1
+exec </dev/ttyS0 >/dev/ttyS0 2>&1
+stty -echo
 prepare
+echo "== done"
 while read -r words; do
-	echo "== $words"
-	job $seconds $words </dev/null
-done </etc/jobs
-echo "== end"
-poweroff -f
+	$words </dev/null
+	echo "== done"
+done
 """
 MODULES = ("virtio_mmio", "virtio_pci", "virtio-rng", "virtio_blk", "ext4")
 
@@ -62,8 +64,7 @@ def _images():
         "kernel": images.kernel("cloud"),
         "tools": images.program_disk("fio", "fio"),
         "initrd": images.initrd("disk-bench", "cloud", "--script", "/bin/prepare", PREPARE,
-                                "--script", "/bin/job", JOB, "--text", "/etc/jobs",
-                                "\n".join(JOBS), "--script", "/sbin/bench-init", INIT,
+                                "--script", "/bin/job", JOB, "--script", "/sbin/bench-init", INIT,
                                 modules_for=MODULES),
     }
 
@@ -75,7 +76,7 @@ def measure(options):
     if os.path.exists(report):
         os.unlink(report)
     guests.say(f"qemu: {images.place()}")
-    timeout = 600 + plan["rounds"] * 2 * (120 + 16 * (plan["seconds"] + 8))
+    timeout = 900 + plan["rounds"] * 2 * len(JOBS) * (plan["seconds"] + 12)
     subprocess.run([images.LAB, "run", "--quiet", "--memory", "4096", "--timeout", str(timeout),
                     "--share", options.folder, "--", sys.executable, "-B", INSIDE,
                     json.dumps(plan)], check=True)
@@ -96,6 +97,7 @@ def _rows(runs):
             "disk": disk, "kind": kind, "size": size, "batch": int(batch),
             "forkvm_iops": statistics.median(ours), "qemu_iops": statistics.median(theirs),
             "ratio": statistics.median(mine / its for mine, its in zip(ours, theirs)),
+            "ratios": [mine / its for mine, its in zip(ours, theirs)],
             **{name: statistics.median(run[job][name] for run in runs["forkvm"])
                for name in ("per_enter", "per_notification", "per_interrupt")},
         })
@@ -105,12 +107,13 @@ def _rows(runs):
 def show(told, table):
     table.head("fio at depth 64 in a Linux guest, requests a second, beside QEMU "
                f"({told['where'].split(':')[0]})",
-               ("disk", "pattern", "submitted", "forkvm", "QEMU", "ratio", "an enter", "an exit",
-                "an interrupt"))
+               ("disk", "pattern", "submitted", "forkvm", "QEMU", "ratio", "in turns", "an enter",
+                "an exit", "an interrupt"))
     names = {"vda": "image, buffered", "vdc": "file, O_DIRECT"}
     for row in told["rows"]:
         table.row((names[row["disk"]], f"{row['size']} {row['kind']}", f"by {row['batch']}",
                    f"{row['forkvm_iops']:.0f}", f"{row['qemu_iops']:.0f}", f"{row['ratio']:.2f}",
+                   f"{min(row['ratios']):.2f} to {max(row['ratios']):.2f}",
                    *(f"{row[name]:.1f}" for name in ("per_enter", "per_notification",
                                                      "per_interrupt"))))
     table.note(f"QEMU: {told['qemu']}")

@@ -3,7 +3,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -60,40 +59,70 @@ class Forkvm:
                 **{f"per_{name[:-1]}": grown["requests"] / max(grown[name], 1)
                    for name in ("enters", "notifications", "interrupts")}}
 
-    def run(self):
-        """One clone, all jobs."""
-        with disks.Session(self.server, request="exec prepare",
-                           disks=[(2, self.files["file"], "rw")]) as clone:
-            clone.socket.settimeout(3600)
-            clone.receive()
-            return {job: self.run_job(clone, job) for job in self.plan["jobs"]}
-
-
 def qemu_command(plan, files):
     drives = (("image", files["image"], "cache=writeback"),
               ("tools", plan["tools"], "readonly=on"), ("file", files["file"], "cache=none"))
     command = [PROGRAM, "-M", "q35,accel=kvm", "-cpu", "host", "-m", str(RAM_MIB), "-smp", "1",
                "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
                "-no-reboot", "-kernel", plan["kernel"], "-initrd", plan["initrd"], "-append",
-               f"{CMDLINE} rdinit=/sbin/bench-init seconds={plan['seconds']}",
-               "-object", "iothread,id=io"]
+               f"{CMDLINE} rdinit=/sbin/bench-init", "-object", "iothread,id=io"]
     for name, path, option in drives:
-        command += ["-drive", f"file={path},format=raw,if=none,id={name},aio=io_uring,{option}",
+        command += ["-drive", f"file={path},format=raw,if=none,id={name},aio=io_uring,{option},"
+                    "file.locking=off",
                     "-device", f"virtio-blk-pci,drive={name},iothread=io,num-queues=1,"
                     "queue-size=256"]
     return command
 
 
-def run_qemu(plan, files):
-    done = subprocess.run(qemu_command(plan, files), stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=3600,
-                          check=False)
-    text = done.stdout.decode(errors="replace")
-    parts = re.split(r"^== (.*?)\r?\n", text, flags=re.MULTILINE)
-    found = dict(zip(parts[1::2], parts[2::2]))
-    if "end" not in found:
-        raise AssertionError(f"QEMU's guest did not come to its end: {text[-2000:]}")
-    return {job: {"iops": iops_of(found[job])} for job in plan["jobs"]}
+class Qemu:
+    """Its guest, which is told what to do on its serial port."""
+
+    DONE = b"== done"
+
+    def __init__(self, plan, files):
+        self.plan = plan
+        self.process = subprocess.Popen(qemu_command(plan, files), stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def __enter__(self):
+        self.read()
+        return self
+
+    def __exit__(self, *unused):
+        self.process.kill()
+        self.process.communicate()
+
+    def read(self):
+        """What the guest says until it is done."""
+        said = b""
+        for line in self.process.stdout:
+            if line.startswith(self.DONE):
+                return said.decode(errors="replace")
+            said += line
+        raise AssertionError(f"QEMU has ended: {said.decode(errors='replace')[-2000:]}")
+
+    def run_job(self, job):
+        self.process.stdin.write(f"job {self.plan['seconds']} {job}\n".encode())
+        self.process.stdin.flush()
+        return {"iops": iops_of(self.read())}
+
+
+def measure(plan, files):
+    """{"forkvm" and "qemu": for each round, what became of each job}"""
+    runs = {"forkvm": [{} for _ in range(plan["rounds"])],
+            "qemu": [{} for _ in range(plan["rounds"])]}
+    forkvm = Forkvm(plan, files)
+    with forkvm.server, disks.Session(forkvm.server, request="exec prepare",
+                                      disks=[(2, files["file"], "rw")]) as clone:
+        clone.socket.settimeout(3600)
+        clone.receive()
+        with Qemu(plan, files) as qemu:
+            for turn in range(plan["rounds"]):
+                guests.say(f"qemu: round {turn + 1} of {plan['rounds']}")
+                for job in plan["jobs"]:
+                    runs["forkvm"][turn][job] = forkvm.run_job(clone, job)
+                    runs["qemu"][turn][job] = qemu.run_job(job)
+    return runs
 
 
 def main():
@@ -103,15 +132,9 @@ def main():
     place = host_disk.make(folder, 5 * plan["mib"])
     files = {name: os.path.join(place, name) for name in ("image", "file", "overlays")}
     os.mkdir(files["overlays"])
-    runs = {"forkvm": [], "qemu": []}
     for name in ("image", "file"):
         guests.make_image(files[name], plan["mib"])
-    forkvm = Forkvm(plan, files)
-    with forkvm.server:
-        for turn in range(plan["rounds"]):
-            guests.say(f"qemu: round {turn + 1} of {plan['rounds']}")
-            runs["forkvm"].append(forkvm.run())
-            runs["qemu"].append(run_qemu(plan, files))
+    runs = measure(plan, files)
     version = subprocess.run([PROGRAM, "--version"], stdout=subprocess.PIPE, check=True)
     with open(os.path.join(plan["out"], "qemu.json"), "w", encoding="utf-8") as report:
         json.dump({"qemu": version.stdout.decode().split("\n")[0] + ", q35, virtio-blk-pci, "

@@ -14,7 +14,10 @@
  *	lean	the calls that forkvm's clone path makes: memslots for what the template populated,
  *		no CPUID table where the guest asked for none, registers handed over in kvm_run,
  *		only state that differs from a fresh vCPU's, and an anchor VM alive in another
- *process
+ *		process
+ *
+ * With --parallel the same loop is run by several processes at once, each a fork of the one that
+ * has the template (parallel.c).
  */
 #ifndef FORKVM_BENCH_FLOOR_FLOOR_H
 #define FORKVM_BENCH_FLOOR_FLOOR_H
@@ -24,6 +27,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "bench/common/samples.h"
 
@@ -31,8 +35,10 @@ struct floor_options {
 	const char *stub; /* path                                        */
 	uint64_t mem_mib;
 	uint64_t populate_mib;
-	unsigned int count; /* measured clones of each variant             */
-	const char *json;   /* file, "-" for stdout, NULL: a table         */
+	unsigned int count;    /* measured clones of each variant, in each loop */
+	unsigned int parallel; /* processes of the parallel loop; 0: no such loop */
+	bool no_latency;       /* the parallel loop only                          */
+	const char *json;      /* file, "-" for stdout, NULL: a table         */
 };
 
 enum floor_variant {
@@ -103,6 +109,27 @@ struct floor_template {
 	const char *response;		/* where the answer will be       */
 };
 
+/* One clone, and when what happened to it (CLOCK_MONOTONIC). */
+struct floor_clone {
+	struct floor_message message;
+	uint64_t start_ns, answer_ns, end_ns; /* before the fork; read; waited for */
+	char failure[64];		      /* what went wrong, in words         */
+};
+
+/* Clones at the start of each turn, in each process, that are not counted. */
+#define FLOOR_WARM_UP	  5
+
+#define FLOOR_WORKERS_MAX 1024
+
+/* What the parallel loop brought, of one variant. */
+struct floor_rate {
+	uint64_t ok, failed;
+	char failure[64];   /* the first one */
+	uint64_t answer_ns; /* from the start of all to the last answer, all turns together */
+	uint64_t end_ns;    /* and to the last end                                          */
+	uint64_t worker_cpu_us, clone_cpu_us; /* CPU time of the loops, and of their clones */
+};
+
 struct floor_result {
 	struct samples latency, stages[FLOOR_STAGES], end; /* nanoseconds */
 	uint64_t failed;
@@ -117,9 +144,28 @@ void floor_template_done(struct floor_template *template);
 _Noreturn void floor_child(const struct floor_template *template, enum floor_variant variant,
 			   uint64_t clone_id, int pipe_fd);
 
-/* Measure. */
+/*
+ * While some VM with a vCPU is alive on the host, KVM need neither switch virtualization on and off
+ * on every CPU nor patch its static branches for each clone that comes and goes. These start and
+ * end a process that holds one. Starting ends the program when it fails.
+ */
+pid_t floor_anchor_start(int kvm);
+void floor_anchor_stop(pid_t pid);
+
+/*
+ * One clone: fork, read the child's message, wait for its end. pipe_fds: a pipe that no other
+ * clone writes to meanwhile. False when it failed, with words for it in ret.
+ */
+bool floor_once(const struct floor_template *template, enum floor_variant variant,
+		const int pipe_fds[2], uint64_t clone_id, struct floor_clone *ret);
+
+/* Measure latencies, one clone at a time. */
 void floor_run(const struct floor_options *options, const struct floor_template *template,
 	       struct floor_result results[FLOOR_VARIANTS]);
+
+/* parallel.c: measure clones a second. Ends the program when there can be no such loop. */
+void floor_run_parallel(const struct floor_options *options, const struct floor_template *template,
+			struct floor_rate rates[FLOOR_VARIANTS]);
 
 /*
  * Descriptors of VMs that are open in all processes this user may look into. To be asked when this
@@ -129,6 +175,7 @@ unsigned int floor_count_other_vms(void);
 
 /* Print as a table, or write as JSON. Sorts the samples. 0, or -errno of the file. */
 int floor_report(const struct floor_options *options, unsigned int other_vms,
-		 struct floor_result results[FLOOR_VARIANTS]);
+		 struct floor_result results[FLOOR_VARIANTS],
+		 const struct floor_rate rates[FLOOR_VARIANTS]);
 
 #endif

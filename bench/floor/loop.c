@@ -18,8 +18,7 @@
 #include "bench/floor/floor.h"
 
 /* The variants take turns, so that what drifts on the host (clocks, caches) drifts for both. */
-#define ROUNDS	10
-#define WARM_UP 5 /* clones at the start of each turn that are not counted */
+#define ROUNDS 10
 
 static _Noreturn void fail(const char *what)
 {
@@ -27,11 +26,7 @@ static _Noreturn void fail(const char *what)
 	exit(1);
 }
 
-/*
- * While some VM with a vCPU is alive on the host, KVM need neither switch virtualization on and off
- * on every CPU nor patch its static branches for each clone that comes and goes.
- */
-static pid_t anchor_start(int kvm)
+pid_t floor_anchor_start(int kvm)
 {
 	int pair[2], vm;
 	char byte = 0;
@@ -59,55 +54,69 @@ static pid_t anchor_start(int kvm)
 	return pid;
 }
 
-static void anchor_stop(pid_t pid)
+void floor_anchor_stop(pid_t pid)
 {
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 }
 
-static void record(struct floor_result *result, const struct floor_message *message,
-		   uint64_t start_ns, uint64_t answer_ns, uint64_t end_ns)
+static void record(struct floor_result *result, const struct floor_clone *clone)
 {
-	uint64_t before = start_ns;
+	uint64_t before = clone->start_ns;
 
 	for (size_t stage = 0; stage < FLOOR_STAGES; stage++) {
-		uint64_t at = stage == FLOOR_ANSWER ? answer_ns : message->at_ns[stage];
+		uint64_t at =
+			stage == FLOOR_ANSWER ? clone->answer_ns : clone->message.at_ns[stage];
 
 		samples_add(&result->stages[stage], at - before);
 		before = at;
 	}
-	samples_add(&result->latency, answer_ns - start_ns);
-	samples_add(&result->end, end_ns - answer_ns);
+	samples_add(&result->latency, clone->answer_ns - clone->start_ns);
+	samples_add(&result->end, clone->end_ns - clone->answer_ns);
 }
 
-/* One clone. */
-static void once(const struct floor_template *template, enum floor_variant variant,
-		 const int pipe_fds[2], uint64_t clone_id, struct floor_result *result)
+bool floor_once(const struct floor_template *template, enum floor_variant variant,
+		const int pipe_fds[2], uint64_t clone_id, struct floor_clone *ret)
 {
-	struct floor_message message;
-	uint64_t start_ns, answer_ns;
 	ssize_t got;
 	pid_t pid;
 
-	start_ns = now_ns();
+	ret->start_ns = now_ns();
 	pid = fork();
 	if (pid == 0)
 		floor_child(template, variant, clone_id, pipe_fds[1]);
-	if (pid < 0)
-		fail("fork");
-	got = read(pipe_fds[0], &message, sizeof(message));
-	answer_ns = now_ns();
+	if (pid < 0) {
+		snprintf(ret->failure, sizeof(ret->failure), "fork: %.50s", strerror(errno));
+		return false;
+	}
+	got = read(pipe_fds[0], &ret->message, sizeof(ret->message));
+	ret->answer_ns = now_ns();
 	if (waitpid(pid, NULL, 0) != pid)
 		fail("waitpid");
+	ret->end_ns = now_ns();
+	if (got == (ssize_t)sizeof(ret->message) && ret->message.status == 0)
+		return true;
+	if (got != (ssize_t)sizeof(ret->message))
+		snprintf(ret->failure, sizeof(ret->failure), "the child's message is cut short");
+	else
+		snprintf(ret->failure, sizeof(ret->failure), "%.27s: %.30s", ret->message.what,
+			 strerror(ret->message.status));
+	return false;
+}
+
+/* One clone of the serial loop. */
+static void once(const struct floor_template *template, enum floor_variant variant,
+		 const int pipe_fds[2], uint64_t clone_id, struct floor_result *result)
+{
+	struct floor_clone clone;
+	bool good = floor_once(template, variant, pipe_fds, clone_id, &clone);
+
 	if (!result)
 		return;
-	if (got != (ssize_t)sizeof(message) || message.status != 0) {
-		if (result->failed++ == 0)
-			snprintf(result->failure, sizeof(result->failure), "%.27s: %.30s",
-				 message.what, strerror(message.status));
-		return;
-	}
-	record(result, &message, start_ns, answer_ns, now_ns());
+	if (good)
+		record(result, &clone);
+	else if (result->failed++ == 0)
+		memcpy(result->failure, clone.failure, sizeof(result->failure));
 }
 
 void floor_run(const struct floor_options *options, const struct floor_template *template,
@@ -129,16 +138,17 @@ void floor_run(const struct floor_options *options, const struct floor_template 
 		unsigned int to = options->count * (round + 1) / ROUNDS;
 
 		for (int variant = 0; variant < FLOOR_VARIANTS; variant++) {
-			pid_t anchor = variant == FLOOR_LEAN ? anchor_start(template->kvm) : -1;
+			pid_t anchor =
+				variant == FLOOR_LEAN ? floor_anchor_start(template->kvm) : -1;
 
-			for (unsigned int i = 0; i < WARM_UP; i++)
+			for (unsigned int i = 0; i < FLOOR_WARM_UP; i++)
 				once(template, (enum floor_variant)variant, pipe_fds, ++clone_id,
 				     NULL);
 			for (unsigned int i = from; i < to; i++)
 				once(template, (enum floor_variant)variant, pipe_fds, ++clone_id,
 				     &results[variant]);
 			if (anchor > 0)
-				anchor_stop(anchor);
+				floor_anchor_stop(anchor);
 		}
 	}
 	close(pipe_fds[0]);

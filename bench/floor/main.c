@@ -20,6 +20,10 @@ static const char usage[] =
 	"  --mem MIB          its RAM (default 128)\n"
 	"  --populate MIB     RAM it writes before it is frozen (default 0)\n"
 	"  --count N          clones of each variant (default 1000)\n"
+	"  --parallel N       then N processes, each with this loop, for --count clones more: "
+	"clones a "
+	"second\n"
+	"  --no-latency       the parallel loop only\n"
 	"  --json FILE        write JSON there instead of a table (-: standard output)\n"
 	"  --help             this text\n";
 
@@ -48,6 +52,8 @@ static void parse(int argc, char **argv, struct floor_options *ret)
 		{"mem", required_argument, NULL, 'm'},
 		{"populate", required_argument, NULL, 'p'},
 		{"count", required_argument, NULL, 'c'},
+		{"parallel", required_argument, NULL, 'n'},
+		{"no-latency", no_argument, NULL, 'l'},
 		{"json", required_argument, NULL, 'j'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -69,6 +75,13 @@ static void parse(int argc, char **argv, struct floor_options *ret)
 		case 'c':
 			ret->count = (unsigned int)number("--count", optarg, 1, 10000000);
 			break;
+		case 'n':
+			ret->parallel =
+				(unsigned int)number("--parallel", optarg, 1, FLOOR_WORKERS_MAX);
+			break;
+		case 'l':
+			ret->no_latency = true;
+			break;
 		case 'j':
 			ret->json = optarg;
 			break;
@@ -84,6 +97,11 @@ static void parse(int argc, char **argv, struct floor_options *ret)
 		fprintf(stderr, "floor: unexpected argument %s\n%s", argv[optind], usage);
 		exit(2);
 	}
+	if (ret->no_latency && !ret->parallel) {
+		fprintf(stderr, "floor: --no-latency leaves nothing to measure without "
+				"--parallel\n");
+		exit(2);
+	}
 }
 
 static void release(struct floor_result *result)
@@ -97,6 +115,8 @@ static void release(struct floor_result *result)
 int main(int argc, char **argv)
 {
 	struct floor_result results[FLOOR_VARIANTS] = {0};
+	struct floor_rate rates[FLOOR_VARIANTS] = {0};
+	uint64_t failed = 0;
 	struct floor_options options;
 	struct floor_template template;
 	char stub[STUB_PATH_SIZE];
@@ -112,14 +132,19 @@ int main(int argc, char **argv)
 	options.stub = stub;
 	floor_template_make(&options, &template);
 	other_vms = floor_count_other_vms();
-	floor_run(&options, &template, results);
-	rc = floor_report(&options, other_vms, results);
-	for (int variant = 0; variant < FLOOR_VARIANTS; variant++)
+	if (!options.no_latency)
+		floor_run(&options, &template, results);
+	if (options.parallel)
+		floor_run_parallel(&options, &template, rates);
+	rc = floor_report(&options, other_vms, results, rates);
+	for (int variant = 0; variant < FLOOR_VARIANTS; variant++) {
+		failed += results[variant].failed + rates[variant].failed;
 		release(&results[variant]);
+	}
 	floor_template_done(&template);
 	if (rc < 0) {
 		fprintf(stderr, "floor: %s: %s\n", options.json, strerror(-rc));
 		return 1;
 	}
-	return results[FLOOR_PLAIN].failed || results[FLOOR_LEAN].failed ? 1 : 0;
+	return failed ? 1 : 0;
 }

@@ -11,6 +11,7 @@
 #include "bench/storm/plots.h"
 #include "bench/storm/storm.h"
 #include "bench/storm/sweep.h"
+#include "bench/storm/turns.h"
 
 #define TOGETHER_NS 200000000u
 
@@ -53,6 +54,24 @@ static int drive(const struct storm_options *options, struct storm_result *resul
 	return storm_server_stop(&server) < 0 ? -1 : rc;
 }
 
+/* The floor's figures, before any server starts: its anchor would help the floor too. */
+static int run_floor(const struct storm_options *options, struct storm_result *result)
+{
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "floor: a few seconds\r");
+	result->floor = storm_floor_run(options);
+	if (!result->floor)
+		return -1;
+	if (!turns_wanted(options))
+		return 0;
+	result->turns = calloc(1, sizeof(*result->turns));
+	if (!result->turns) {
+		fprintf(stderr, "clone_storm: no memory\n");
+		return -1;
+	}
+	return turns_run(options, (size_t)result->host.cpus, &result->failures, result->turns);
+}
+
 static int report(const struct storm_options *options, struct storm_result *result)
 {
 	int rc = 0;
@@ -77,6 +96,7 @@ static void release(struct storm_result *result)
 	for (size_t stage = 0; stage < STORM_STAGES; stage++)
 		samples_done(&result->stages[stage]);
 	storm_claims_done(&result->claims);
+	free(result->turns);
 	json_decref(result->floor);
 	peer_free(result->qemu);
 	peer_free(result->boot);
@@ -95,15 +115,8 @@ int main(int argc, char **argv)
 	if (options.sweep)
 		return storm_sweep(&options) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	host_record_take(&result.host);
-	if (options.floor) {
-		if (isatty(STDERR_FILENO))
-			fprintf(stderr, "floor: a few seconds\r");
-		/* Before the server starts: its anchor would help the floor too. */
-		result.floor = storm_floor_run(&options);
-		if (!result.floor)
-			return EXIT_FAILURE;
-	}
-	if (storm_peers_run(&options, &result) < 0) {
+	if ((options.floor && run_floor(&options, &result) < 0) ||
+	    storm_peers_run(&options, &result) < 0) {
 		release(&result);
 		return EXIT_FAILURE;
 	}

@@ -42,6 +42,7 @@ static int run_rounds(const struct storm_options *options, struct forkvm_client 
 		.label = "clones",
 		.count = options->count,
 		.concurrency = options->concurrency,
+		.batch = options->batch,
 		.rate = options->rate,
 		.alive = options->alive,
 		.quiet_steps = MEMORY_QUIET_STEPS,

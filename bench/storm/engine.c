@@ -72,6 +72,54 @@ static bool send_one(struct engine *engine, uint64_t due_ns)
 	return true;
 }
 
+/* Put one more clone into a batch that is to be sent. False: there is no place. */
+static bool add_to_batch(struct engine *engine, struct batch *batch, struct forkvm_bytes *request,
+			 char buffer[CHECK_ECHO_LENGTH + 1])
+{
+	int rc;
+	struct slot *slot = slots_take(&engine->slots, &rc);
+
+	if (!slot)
+		return false;
+	slot->token = engine->checker->next_token++;
+	slot->sent_ns = slot->due_ns = now_ns();
+	*request = (struct forkvm_bytes){
+		.data = check_request(engine->checker, slot->token, buffer),
+		.len = engine->checker->request_len,
+	};
+	batch->slots[batch->count++] = slot;
+	return true;
+}
+
+/* Send one batch. False when nothing more can be sent now. */
+static bool send_batch(struct engine *engine)
+{
+	static struct forkvm_bytes requests[FORKVM_PROTOCOL_MAX_BATCH];
+	static char buffers[FORKVM_PROTOCOL_MAX_BATCH][CHECK_ECHO_LENGTH + 1];
+	struct batch *batch = batches_free(&engine->batches);
+	size_t size = engine->round.count - engine->sent;
+	int rc;
+
+	if (!batch)
+		return false;
+	if (size > engine->batches.size)
+		size = engine->batches.size;
+	batch->count = 0;
+	while (batch->count < size &&
+	       add_to_batch(engine, batch, &requests[batch->count], buffers[batch->count]))
+		;
+	if (!engine->sent)
+		engine->first_sent_ns = batch->slots[0]->sent_ns;
+	batch->left = batch->count;
+	engine->sent += batch->count;
+	engine->waiting += batch->count;
+	rc = link_batch(engine->client, (uint64_t)(batch - engine->batches.list), batch->far_fd,
+			requests, batch->count);
+	if (rc < 0)
+		engine->fatal = strerror(-rc);
+	return rc == 0;
+}
+
 /* When the next request is due in an open loop. */
 static uint64_t due_ns(const struct engine *engine)
 {
@@ -99,7 +147,7 @@ static int send_due(struct engine *engine)
 		/* Clones that stay alive keep their place: it is answers that are limited. */
 		if (round->alive && engine->waiting >= round->concurrency)
 			break;
-		more = send_one(engine, due);
+		more = round->batch ? send_batch(engine) : send_one(engine, due);
 	}
 	return 100;
 }
@@ -143,6 +191,9 @@ static void wait_and_handle(struct engine *engine, int timeout_ms)
 	for (int i = 0; i < count; i++) {
 		if (events[i].data.u64 == LINK_EVENT)
 			records = true;
+		else if (events[i].data.u64 & BATCH_EVENT)
+			engine_take_batch(engine,
+					  &engine->batches.list[events[i].data.u64 & ~BATCH_EVENT]);
 		else
 			engine_take_answer(engine, events[i].data.u64, events[i].events);
 	}
@@ -207,6 +258,9 @@ static void conclude(struct engine *engine)
 		result->seconds = (double)(engine->last_answer_ns - engine->first_sent_ns) / 1e9;
 	if (result->seconds > 0)
 		result->clones_per_s = (double)engine->answered / result->seconds;
+	if (!engine->round.alive && engine->last_end_ns > engine->first_sent_ns)
+		result->ended_per_s = (double)engine->answered * 1e9 /
+				      (double)(engine->last_end_ns - engine->first_sent_ns);
 }
 
 static int prepare(struct engine *engine)
@@ -227,7 +281,14 @@ static int prepare(struct engine *engine)
 		for (size_t stage = 0; stage < STORM_STAGES; stage++)
 			samples_reserve(&engine->result->stages[stage], round->count);
 	}
-	return slots_init(&engine->slots, places, round->alive, engine->epoll, FILES_RESERVE);
+	if (round->batch &&
+	    batches_init(&engine->batches, places / round->batch, round->batch, engine->epoll) < 0)
+		return -1;
+	return slots_init(&engine->slots, places,
+			  round->batch	 ? SLOTS_BARE
+			  : round->alive ? SLOTS_SOCKETS
+					 : SLOTS_PIPES,
+			  engine->epoll, FILES_RESERVE);
 }
 
 int engine_run(struct forkvm_client *client, const struct round *round, struct checker *checker,
@@ -253,6 +314,7 @@ int engine_run(struct forkvm_client *client, const struct round *round, struct c
 		}
 	}
 	slots_done(&engine.slots);
+	batches_done(&engine.batches);
 	free(engine.buffer);
 	if (engine.epoll >= 0)
 		close(engine.epoll);

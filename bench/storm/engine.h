@@ -13,6 +13,7 @@
 #ifndef FORKVM_BENCH_STORM_ENGINE_H
 #define FORKVM_BENCH_STORM_ENGINE_H
 
+#include "bench/storm/batches.h"
 #include "bench/storm/check.h"
 #include "bench/storm/slots.h"
 #include "bench/storm/storm.h"
@@ -22,7 +23,8 @@ struct round {
 	const struct storm_options *options;
 	const char *label; /* for the progress line                      */
 	size_t count, concurrency;
-	double rate; /* 0: closed loop                             */
+	size_t batch; /* clones of one message; 0: no batches      */
+	double rate;  /* 0: closed loop                             */
 	bool alive;
 	unsigned int quiet_steps; /* before it, of the host's memory; memory.h */
 	bool timed;		  /* latency and stages go into the result      */
@@ -36,6 +38,7 @@ struct engine {
 	struct checker *checker;      /* not owned */
 	struct storm_result *result;  /* not owned */
 	struct slots slots;
+	struct batches batches;
 	int epoll;    /* owned */
 	char *buffer; /* for one answer; owned */
 
@@ -54,6 +57,9 @@ struct engine {
 
 /* events.c: take all that has come from the clone in place index; events as epoll told. */
 void engine_take_answer(struct engine *engine, size_t index, uint32_t events);
+
+/* events.c: take all that has come from the clones of a batch. */
+void engine_take_batch(struct engine *engine, const struct batch *batch);
 
 /* events.c: take all records that the server has sent. */
 void engine_take_records(struct engine *engine);

@@ -98,6 +98,19 @@ static void take_answer(struct engine *engine, struct slot *slot)
 		engine_fail(engine, slot, strerror((int)-got));
 }
 
+void engine_take_batch(struct engine *engine, const struct batch *batch)
+{
+	uint32_t index;
+	size_t length;
+	int rc;
+
+	while ((rc = batch_read(batch, engine->buffer, ENGINE_BUFFER, &length, &index)) > 0)
+		if (batch->slots[index]->busy)
+			judge(engine, batch->slots[index], engine->buffer, length);
+	if (rc < 0)
+		engine->fatal = strerror(-rc);
+}
+
 void engine_take_answer(struct engine *engine, size_t index, uint32_t events)
 {
 	struct slot *slot = &engine->slots.list[index];
@@ -198,7 +211,10 @@ static void on_end(struct engine *engine, struct slot *slot, const struct link_e
 	char reason[STORM_REASON_SIZE + 32]; /* cut where it is counted */
 
 	/* Its answer may have come in the same moment; a clone writes it before it ends. */
-	take_answer(engine, slot);
+	if (event->has_index)
+		engine_take_batch(engine, &engine->batches.list[event->tag]);
+	else
+		take_answer(engine, slot);
 	if (!event->done) {
 		snprintf(reason, sizeof(reason), "%s%s", slot->answered ? "after its answer: " : "",
 			 event->text);
@@ -227,19 +243,33 @@ static void wait_for_spare(struct engine *engine, struct slot *slot)
 	slots_give(&engine->slots, slot);
 }
 
+/* Whose event it is, or NULL. */
+static struct slot *find_slot(const struct engine *engine, const struct link_event *event)
+{
+	if (event->has_index)
+		return batches_find(&engine->batches, event->tag, event->index);
+	if (event->tag >= engine->slots.count || !engine->slots.list[event->tag].busy)
+		return NULL;
+	return &engine->slots.list[event->tag];
+}
+
 static void on_link_event(struct engine *engine, const struct link_event *event)
 {
-	struct slot *slot;
+	struct slot *slot = find_slot(engine, event);
 
-	if (event->tag >= engine->slots.count || !engine->slots.list[event->tag].busy) {
-		engine->fatal = "the server speaks of a clone that was not asked for";
+	if (!slot) {
+		/* A batch that was refused whole has no index. */
+		engine->fatal = event->text[0]
+					? "the server refused a batch"
+					: "the server speaks of a clone that was not asked for";
 		return;
 	}
-	slot = &engine->slots.list[event->tag];
 	if (event->no_spare && engine->round.spare == FORKVM_SPARE_ONLY)
 		wait_for_spare(engine, slot);
 	else
 		on_end(engine, slot, event);
+	if (event->has_index)
+		engine->batches.list[event->tag].left--;
 }
 
 void engine_take_records(struct engine *engine)

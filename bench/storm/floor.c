@@ -34,15 +34,17 @@ static FILE *start(char **arguments, pid_t *ret_pid)
 	return fdopen(fds[0], "r");
 }
 
-json_t *storm_floor_run(const struct storm_options *options)
+/* Run floor; workers: of its parallel loop alone, 0: its serial one alone. */
+static json_t *run(const struct storm_options *options, size_t clones, unsigned int workers)
 {
-	char program[STUB_PATH_SIZE], mem[32], populate[32], count[32];
+	char program[STUB_PATH_SIZE], mem[32], populate[32], count[32], parallel[16];
 	char stub_option[] = "--stub", mem_option[] = "--mem", populate_option[] = "--populate";
 	char count_option[] = "--count", json_option[] = "--json", dash[] = "-";
+	char parallel_option[] = "--parallel", only[] = "--no-latency";
 	char stub[STUB_PATH_SIZE];
 	char *arguments[] = {program,  stub_option,  stub,  mem_option,	 mem,  populate_option,
-			     populate, count_option, count, json_option, dash, NULL};
-	size_t clones = options->count < FLOOR_COUNT_MAX ? options->count : FLOOR_COUNT_MAX;
+			     populate, count_option, count, json_option, dash, NULL,
+			     parallel, only,	     NULL};
 	json_error_t error;
 	json_t *figures;
 	FILE *output;
@@ -57,6 +59,9 @@ json_t *storm_floor_run(const struct storm_options *options)
 	snprintf(mem, sizeof(mem), "%llu", (unsigned long long)options->mem_mib);
 	snprintf(populate, sizeof(populate), "%llu", (unsigned long long)options->populate_mib);
 	snprintf(count, sizeof(count), "%zu", clones);
+	snprintf(parallel, sizeof(parallel), "%u", workers);
+	if (workers)
+		arguments[sizeof(arguments) / sizeof(arguments[0]) - 4] = parallel_option;
 	output = start(arguments, &pid);
 	if (!output) {
 		fprintf(stderr, "clone_storm: %s: %s\n", program, strerror(errno));
@@ -71,6 +76,19 @@ json_t *storm_floor_run(const struct storm_options *options)
 		return NULL;
 	}
 	return figures;
+}
+
+json_t *storm_floor_run(const struct storm_options *options)
+{
+	size_t clones = options->count < FLOOR_COUNT_MAX ? options->count : FLOOR_COUNT_MAX;
+
+	return run(options, clones, 0);
+}
+
+json_t *storm_floor_parallel(const struct storm_options *options, unsigned int workers,
+			     size_t count)
+{
+	return run(options, count, workers);
 }
 
 double storm_floor_number(const json_t *figures, const char *object, const char *key)

@@ -4,7 +4,7 @@
 
 #include "bench/storm/page.h"
 #include "bench/storm/plots.h"
-#include "bench/storm/storm.h"
+#include "bench/storm/turns.h"
 
 static void put_summary_row(FILE *page, const char *name, const struct summary *summary)
 {
@@ -75,6 +75,18 @@ static bool put_latency(FILE *page, struct storm_result *result)
 		put_floor_row(page, "floor, lean", json_object_get(result->floor, "lean"));
 	}
 	fputs("</table>\n", page);
+	for (size_t i = 0; result->floor && i < 2; i++) {
+		const char *name = i ? "lean" : "plain";
+		const json_t *floor = json_object_get(result->floor, name);
+		double p50 = storm_floor_number(floor, "latency_us", "p50");
+		double p99 = storm_floor_number(floor, "latency_us", "p99");
+
+		if (p50 > 0 && p99 > 0)
+			fprintf(page,
+				"<p>p50 is %.2f times floor's, p99 %.2f times floor's p99 "
+				"(%s).</p>\n",
+				latency.p50 / p50, latency.p99 / p99, name);
+	}
 	return plotted;
 }
 
@@ -94,24 +106,23 @@ static bool put_stages(FILE *page, struct storm_result *result)
 	return plotted;
 }
 
+/* Nothing where no living clones were looked at (--no-memory). */
 static bool put_memory(FILE *page, const struct storm_options *options,
 		       const struct storm_result *result)
 {
 	const struct storm_memory *memory = &result->memory;
-	bool plotted = page_plot(page, "Memory and the number of clones", plot_memory(result));
+	bool plotted;
 
-	if (memory->alive)
-		fprintf(page,
-			"<p>With %zu clones alive each held %.0f KiB of private memory (RSS %.0f, "
-			"PSS "
-			"%.0f, page tables %.0f) and took %.0f KiB of the host's MemAvailable, "
-			"kernel "
-			"memory included.%s</p>\n",
-			memory->alive, memory->private, memory->rss, memory->pss,
-			memory->page_tables,
-			(double)(memory->before.available - memory->peak.available) /
-				(double)memory->alive,
-			options->alive ? "" : " (Taken after the timed part, with --alive in it.)");
+	if (!memory->alive)
+		return true;
+	plotted = page_plot(page, "Memory and the number of clones", plot_memory(result));
+	fprintf(page,
+		"<p>With %zu clones alive each held %.0f KiB of private memory (RSS %.0f, PSS "
+		"%.0f, page tables %.0f) and took %.0f KiB of the host's MemAvailable, kernel "
+		"memory included.%s</p>\n",
+		memory->alive, memory->private, memory->rss, memory->pss, memory->page_tables,
+		(double)(memory->before.available - memory->peak.available) / (double)memory->alive,
+		options->alive ? "" : " (Taken after the timed part, with --alive in it.)");
 	return plotted;
 }
 
@@ -124,6 +135,8 @@ int storm_write_html(const struct storm_options *options, struct storm_result *r
 		return -1;
 	put_head(page, options, result);
 	good = put_latency(page, result);
+	if (result->turns)
+		turns_html(page, result->turns);
 	storm_peers_html(page, result);
 	good = put_stages(page, result) && good;
 	good = put_memory(page, options, result) && good;

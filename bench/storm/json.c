@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bench/storm/storm.h"
+#include "bench/storm/turns.h"
 #include "forkvm_version.h"
 
 const char *const storm_stage_names[] = {"request",  "fork",	 "setup", "vm",
@@ -105,17 +105,18 @@ json_t *storm_failures_json(const struct storm_failures *failures)
 	return object;
 }
 
-static json_t *ratios_json(const json_t *floor, double p50)
+/* How many times the floor's percentile of that name ours is, for both variants. */
+static json_t *ratios_json(const json_t *floor, const char *percentile, double ours)
 {
 	static const char *const variants[] = {"plain", "lean"};
 	json_t *object = json_object();
 
 	for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
 		double base = storm_floor_number(json_object_get(floor, variants[i]), "latency_us",
-						 "p50");
+						 percentile);
 
 		if (base > 0)
-			json_object_set_new(object, variants[i], json_real(p50 / base));
+			json_object_set_new(object, variants[i], json_real(ours / base));
 	}
 	return object;
 }
@@ -142,6 +143,8 @@ json_t *storm_report_json(const struct storm_options *options, struct storm_resu
 	json_object_set_new(root, "clones_per_s_per_core",
 			    result->host.cpus ? json_real(result->clones_per_s / result->host.cpus)
 					      : json_null());
+	json_object_set_new(root, "ended_per_s",
+			    result->ended_per_s > 0 ? json_real(result->ended_per_s) : json_null());
 	json_object_set_new(root, "teardown_per_s",
 			    result->teardown_per_s > 0 ? json_real(result->teardown_per_s)
 						       : json_null());
@@ -153,8 +156,13 @@ json_t *storm_report_json(const struct storm_options *options, struct storm_resu
 	json_object_set_new(root, "memory", storm_memory_json(&result->memory));
 	if (result->floor) {
 		json_object_set(root, "floor", result->floor);
-		json_object_set_new(root, "p50_to_floor", ratios_json(result->floor, latency.p50));
+		json_object_set_new(root, "p50_to_floor",
+				    ratios_json(result->floor, "p50", latency.p50));
+		json_object_set_new(root, "p99_to_floor",
+				    ratios_json(result->floor, "p99", latency.p99));
 	}
+	if (result->turns)
+		json_object_set_new(root, "storm", turns_json(result->turns));
 	json_object_set_new(root, "peers", storm_peers_json(result));
 	json_object_set_new(root, "host", host_record_json(&result->host));
 	return root;

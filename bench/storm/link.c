@@ -73,6 +73,20 @@ int link_clone(struct forkvm_client *client, uint64_t tag, int answer_fd, bool a
 	return forkvm_client_clone(client, &spec, NULL);
 }
 
+int link_batch(struct forkvm_client *client, uint64_t tag, int answer_fd,
+	       const struct forkvm_bytes *requests, size_t count)
+{
+	const struct forkvm_clone_spec spec = {
+		.tag = tag,
+		.answer_fd = answer_fd,
+		.console_fd = -1,
+		.requests = requests,
+		.request_count = (uint32_t)count,
+	};
+
+	return forkvm_client_clone(client, &spec, NULL);
+}
+
 /* How many spares are parked; -1 when the server does not say. */
 static json_int_t count_parked(struct forkvm_client *client, struct error *error)
 {
@@ -141,6 +155,8 @@ int link_next(struct forkvm_client *client, struct link_event *ret)
 		if (!event.has_tag) /* an error that no request of ours is to blame for */
 			return event.code ? -event.code : -EPROTO;
 		ret->tag = event.tag;
+		ret->has_index = event.has_index;
+		ret->index = event.index;
 		switch (event.type) {
 		case FORKVM_EVENT_ENDED:
 			describe_end(&event, ret);

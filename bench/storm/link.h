@@ -15,6 +15,8 @@
 /* A clone has ended, or could not be made. */
 struct link_event {
 	uint64_t tag;
+	bool has_index;		      /* it is one of a batch, which the tag tells: */
+	uint32_t index;		      /* that one                                   */
 	bool done;		      /* it ended as it should: done, status 0             */
 	char text[STORM_REASON_SIZE]; /* otherwise, why                                    */
 	uint64_t at_ns[STORM_ANSWER]; /* the moments at which its stages ended, in order   */
@@ -38,6 +40,10 @@ int link_fd(const struct forkvm_client *client);
  */
 int link_clone(struct forkvm_client *client, uint64_t tag, int answer_fd, bool alive,
 	       enum forkvm_spare spare, const char *request, size_t request_len);
+
+/* The same for a batch of count clones, each with a request of its own. */
+int link_batch(struct forkvm_client *client, uint64_t tag, int answer_fd,
+	       const struct forkvm_bytes *requests, size_t count);
 
 /*
  * Wait until the server has count spares parked, 60 seconds at most; with no clone under way. 0, or

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench/storm/storm.h"
+#include "forkserver/proto/protocol.h"
 
 #define COUNT_MAX 10000000u
 
@@ -49,6 +50,8 @@ static const char usage[] =
 	"                     4096)\n"
 	"  --rate R           open loop: R requests a second, whatever comes back; latency counts\n"
 	"                     from the moment a request was due\n"
+	"  --batch N          ask for N clones by one message, 1 to 4096 (two such messages under\n"
+	"                     way at once, unless --concurrency says otherwise)\n"
 	"  --alive            keep all clones alive until the last has answered\n"
 	"  --no-memory        make no further clones to look at their memory (--alive has them)\n"
 	"  --timeout S        give up when nothing happens for S seconds (default 30)\n"
@@ -130,6 +133,7 @@ enum {
 	CONCURRENCY,
 	RATE,
 	ALIVE,
+	BATCH,
 	NO_MEMORY,
 	SWEEP,
 	SWEEP_QUICK,
@@ -228,6 +232,9 @@ static void store(struct storm_options *options, int option, const char *value)
 	case ALIVE:
 		options->alive = true;
 		break;
+	case BATCH:
+		options->batch = number("batch", value, 1, FORKVM_PROTOCOL_MAX_BATCH);
+		break;
 	case NO_MEMORY:
 		options->no_memory = true;
 		break;
@@ -294,6 +301,7 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 		{"concurrency", required_argument, NULL, CONCURRENCY},
 		{"rate", required_argument, NULL, RATE},
 		{"alive", no_argument, NULL, ALIVE},
+		{"batch", required_argument, NULL, BATCH},
 		{"no-memory", no_argument, NULL, NO_MEMORY},
 		{"sweep", no_argument, NULL, SWEEP},
 		{"sweep-quick", no_argument, NULL, SWEEP_QUICK},
@@ -329,6 +337,9 @@ void storm_describe_mode(const struct storm_options *options, char *text, size_t
 		snprintf(text, size, "open loop, %g a second", options->rate);
 	else if (options->alive)
 		snprintf(text, size, "all kept alive, %zu requests at once", options->concurrency);
+	else if (options->batch)
+		snprintf(text, size, "batches of %zu, %zu clones at once", options->batch,
+			 options->concurrency);
 	else
 		snprintf(text, size, "closed loop, %zu at once", options->concurrency);
 }

@@ -118,6 +118,14 @@ void storm_options_settle(struct storm_options *options)
 	if (options->socket && options->server_option_count)
 		storm_refuse("--server-option is for a server that is started here, --socket names "
 			     "another");
+	if (options->batch && (options->alive || options->rate > 0 || options->spares))
+		storm_refuse("--batch excludes --alive, --rate and --spares");
+	if (options->batch > options->count)
+		options->batch = options->count;
+	if (!options->concurrency && options->batch)
+		options->concurrency = 2 * options->batch;
+	if (options->concurrency < options->batch)
+		options->concurrency = options->batch;
 	if (!options->concurrency && options->alive)
 		options->concurrency = 2 * (size_t)sysconf(_SC_NPROCESSORS_ONLN);
 	if (!options->concurrency)

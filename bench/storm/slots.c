@@ -37,9 +37,9 @@ static int equip(const struct slots *slots, struct slot *slot)
 {
 	int pair[2], on = 1, rc;
 
-	if (slot->near_fd >= 0 && slot->far_fd >= 0)
+	if (slots->kind == SLOTS_BARE || (slot->near_fd >= 0 && slot->far_fd >= 0))
 		return 0;
-	if (!slots->alive) {
+	if (slots->kind == SLOTS_PIPES) {
 		/* The clone's end must block: it is the client's to read fast enough. */
 		if (pipe2(pair, O_CLOEXEC) < 0)
 			return -errno;
@@ -60,11 +60,12 @@ static int equip(const struct slots *slots, struct slot *slot)
 	return rc;
 }
 
-int slots_init(struct slots *slots, size_t count, bool alive, int epoll, size_t reserve)
+int slots_init(struct slots *slots, size_t count, enum slots_kind kind, int epoll, size_t reserve)
 {
-	size_t files = raise_file_limit();
+	const size_t each[] = {[SLOTS_PIPES] = 2, [SLOTS_SOCKETS] = 1, [SLOTS_BARE] = 0};
+	size_t files = raise_file_limit(), needed = each[kind] * count + reserve;
 
-	*slots = (struct slots){.count = count, .alive = alive, .epoll = epoll};
+	*slots = (struct slots){.count = count, .kind = kind, .epoll = epoll};
 	slots->list = calloc(count, sizeof(*slots->list));
 	slots->free_list = calloc(count, sizeof(*slots->free_list));
 	if (!slots->list || !slots->free_list) {
@@ -77,12 +78,12 @@ int slots_init(struct slots *slots, size_t count, bool alive, int epoll, size_t 
 		/* Taken from the end: the first place comes first. */
 		slots->free_list[slots->free_count++] = count - 1 - i;
 	}
-	if ((alive ? count : 2 * count) + reserve > files) {
+	if (needed > files) {
 		fprintf(stderr,
 			"clone_storm: %zu clones at once need about %zu open files and this "
 			"process "
 			"may have %zu: raise the hard limit (ulimit -Hn)\n",
-			count, (alive ? count : 2 * count) + reserve, files);
+			count, needed, files);
 		slots_done(slots);
 		return -1;
 	}
@@ -134,7 +135,7 @@ struct slot *slots_take(struct slots *slots, int *ret_error)
 void slots_give(struct slots *slots, struct slot *slot)
 {
 	slot->busy = false;
-	if (slots->alive) { /* the next clone here gets a socket of its own */
+	if (slots->kind == SLOTS_SOCKETS) { /* the next clone here gets a socket of its own */
 		slot_close_far(slots, slot);
 		slot_let_go(slots, slot);
 	}
@@ -145,7 +146,7 @@ void slots_give(struct slots *slots, struct slot *slot)
 
 void slot_close_far(struct slots *slots, struct slot *slot)
 {
-	if (slots->alive && slot->far_fd >= 0) {
+	if (slots->kind == SLOTS_SOCKETS && slot->far_fd >= 0) {
 		close(slot->far_fd);
 		slot->far_fd = -1;
 	}
@@ -193,8 +194,9 @@ ssize_t slot_read(const struct slots *slots, struct slot *slot, char *buffer, si
 	if (slot->near_fd < 0)
 		return 0;
 	do
-		got = slots->alive ? receive(slot->near_fd, buffer, capacity, ret_pid)
-				   : read(slot->near_fd, buffer, capacity);
+		got = slots->kind == SLOTS_SOCKETS
+			      ? receive(slot->near_fd, buffer, capacity, ret_pid)
+			      : read(slot->near_fd, buffer, capacity);
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return errno == EAGAIN ? 0 : -errno;

@@ -29,12 +29,18 @@ struct slot {
 	size_t partial_length;
 };
 
+enum slots_kind {
+	SLOTS_PIPES,   /* clones end after their answer                */
+	SLOTS_SOCKETS, /* they stay alive                              */
+	SLOTS_BARE,    /* their answers come by their batch's socket   */
+};
+
 struct slots {
 	struct slot *list; /* owned */
 	size_t count;
 	size_t *free_list; /* indexes of places that are free; owned */
 	size_t free_count;
-	bool alive; /* clones stay alive: packet sockets */
+	enum slots_kind kind;
 	bool eager; /* all descriptors were made ahead   */
 	int epoll;  /* not owned; near ends are added with their index */
 };
@@ -43,7 +49,7 @@ struct slots {
  * Make count places; with descriptors for all of them when the limit on open files, less reserve,
  * allows. 0, or -1 after saying why on stderr.
  */
-int slots_init(struct slots *slots, size_t count, bool alive, int epoll, size_t reserve);
+int slots_init(struct slots *slots, size_t count, enum slots_kind kind, int epoll, size_t reserve);
 void slots_done(struct slots *slots);
 
 /* A free place with its descriptors, or NULL when there is none (*ret_error 0) or none can be made.

@@ -7,6 +7,7 @@
  *	server.c   a server of its own		driver.c   sends, verifies, times
  *	check.c    is that the right answer?	memory.c   what living clones cost
  *	floor.c    the floor's figures, and	peers.c	   those of others, in the same run
+ *	turns.c    the storm and the floor's own parallel loop, in turns
  *	claims.c   the figures of spares
  *	table.c, json.c, html.c (plots.c)	the report, for people and for programs
  */
@@ -27,6 +28,7 @@
 #include "bench/common/stubs.h"
 
 struct peer;
+struct storm_turns;
 
 /* By what an answer is judged. */
 enum storm_check {
@@ -57,6 +59,7 @@ struct storm_options {
 	size_t count;
 	size_t concurrency; /* requests under way at once                                 */
 	double rate;	    /* requests a second; 0: closed loop                          */
+	size_t batch;	    /* clones asked for by one message; 0: one by one               */
 	bool alive;	    /* keep all clones alive until the last has answered          */
 	bool no_memory;	    /* no round of living clones for their memory                 */
 	enum storm_sweep sweep;
@@ -157,9 +160,11 @@ struct storm_result {
 	struct storm_claims claims;
 	double seconds; /* first send to last verified answer */
 	double clones_per_s;
+	double ended_per_s;    /* the same to the last end; 0: clones were kept alive    */
 	double teardown_per_s; /* 0: not measured                                        */
 	struct storm_memory memory;
 	struct host_record host;
+	struct storm_turns *turns; /* NULL where not asked for; owned                    */
 	json_t *floor; /* what floor wrote, or NULL; owned                               */
 	struct peer *qemu, *boot; /* NULL where not asked for; owned                     */
 };
@@ -208,6 +213,12 @@ int storm_drive(const struct storm_options *options, const char *socket,
 
 /* floor.c: run floor with the same template; NULL after saying why on stderr. A new reference. */
 json_t *storm_floor_run(const struct storm_options *options);
+
+#define STORM_FLOOR_WORKERS_MAX 1024
+
+/* floor.c: run floor's parallel loop only, for count clones of each variant. As above. */
+json_t *storm_floor_parallel(const struct storm_options *options, unsigned int workers,
+			     size_t count);
 
 /* The number at figures.object.key; 0 when it is not there. */
 double storm_floor_number(const json_t *figures, const char *object, const char *key);

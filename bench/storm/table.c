@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bench/storm/storm.h"
+#include "bench/storm/turns.h"
 
 static const char *const variants[] = {"plain", "lean"};
 
@@ -63,11 +63,12 @@ static void print_latency(struct storm_result *result)
 	for (size_t i = 0; i < 2; i++)
 		print_floor_row(variants[i], variant(result, i));
 	for (size_t i = 0; i < 2; i++) {
-		double base = storm_floor_number(variant(result, i), "latency_us", "p50");
+		double p50 = storm_floor_number(variant(result, i), "latency_us", "p50");
+		double p99 = storm_floor_number(variant(result, i), "latency_us", "p99");
 
-		if (base > 0)
-			printf("  p50 is %.2f times floor's, %s\n", latency.p50 / base,
-			       variants[i]);
+		if (p50 > 0 && p99 > 0)
+			printf("  p50 is %.2f times floor's, p99 %.2f times floor's p99, %s\n",
+			       latency.p50 / p50, latency.p99 / p99, variants[i]);
 	}
 	if (json_integer_value(json_object_get(result->floor, "other_vms")) > 0)
 		printf("  (other VMs were open on this host: floor plain is faster than it would "
@@ -161,6 +162,8 @@ void storm_report_table(const struct storm_options *options, struct storm_result
 		print_latency(result);
 		print_stages(result);
 	}
+	if (result->turns)
+		turns_table(result->turns);
 	if (options->spares)
 		storm_claims_table(result);
 	print_memory(&result->memory);

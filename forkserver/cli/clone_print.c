@@ -49,6 +49,8 @@ static void print_json(const struct clone_job *job)
 	const struct forkvm_event *event = &job->event;
 	json_t *object = json_object();
 
+	if (job->line)
+		json_object_set_new(object, "line", json_integer((json_int_t)job->line));
 	if (event->type == FORKVM_EVENT_ERROR) {
 		json_object_set_new(object, "refused", json_string(event->text));
 		cli_print_json(object);
@@ -93,11 +95,14 @@ void clone_print(const struct clone_command *command, const struct clone_job *jo
 		printf("%" PRIu64 "\n", event->id);
 		return;
 	}
-	if (event->type == FORKVM_EVENT_ENDED && command->count > 1)
+	if (event->type == FORKVM_EVENT_ENDED && job->line)
+		printf("==> line %" PRIu64 ", clone %" PRIu64 ": %s %u <==\n", job->line, event->id,
+		       forkvm_end_name(event->reason), event->status);
+	else if (event->type == FORKVM_EVENT_ENDED && command->count > 1)
 		printf("==> clone %" PRIu64 ": %s %u <==\n", event->id,
 		       forkvm_end_name(event->reason), event->status);
 	cli_print_guest(stdout, job->data ? job->data : "", job->len);
-	if (command->count > 1 && job->data && job->data[job->len - 1] != '\n')
+	if ((command->count > 1 || job->line) && job->len && job->data[job->len - 1] != '\n')
 		putchar('\n');
 	/* In order: the answer before what is to be said of it. */
 	fflush(stdout);

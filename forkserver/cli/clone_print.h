@@ -14,7 +14,8 @@ struct clone_job {
 	int answer_fd;	/* owned; -1 once it was read empty */
 	int console_fd; /* the same                         */
 	uint64_t sent_ns;
-	char *data; /* the answer; owned */
+	uint64_t line; /* whose request it has, from 1; 0: no line's */
+	char *data;    /* the answer; owned */
 	size_t len;
 	struct forkvm_event event;
 };

@@ -10,6 +10,7 @@
 struct clone_command {
 	struct cli_target target;
 	uint64_t count;
+	const char *lines;	  /* a clone for each line of this file, "-": of standard input */
 	bool console;		  /* copied to standard error                              */
 	const char *console_file; /* where consoles go; "-": standard input and output; or NULL */
 	struct forkvm_clone_spec spec; /* of each; without tag and descriptors */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "forkserver/cli/clone_lines.h"
 #include "forkserver/cli/clone_run.h"
 #include "forkserver/cli/disk_file.h"
 #include "forkserver/cli/disk_options.h"
@@ -18,6 +19,7 @@ enum {
 	OPT_COUNT = 0x200,
 	OPT_REQUEST,
 	OPT_REQUEST_FILE,
+	OPT_LINES,
 	OPT_TIMEOUT,
 	OPT_DETACH,
 	OPT_CONSOLE,
@@ -31,6 +33,7 @@ static const struct option clone_options[] = {
 	{"count", required_argument, NULL, OPT_COUNT},
 	{"request", required_argument, NULL, OPT_REQUEST},
 	{"request-file", required_argument, NULL, OPT_REQUEST_FILE},
+	{"lines", required_argument, NULL, OPT_LINES},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"detach", no_argument, NULL, OPT_DETACH},
 	{"console", no_argument, NULL, OPT_CONSOLE},
@@ -189,6 +192,9 @@ static int set_option(struct clone_command *command, int option, const char *val
 	case OPT_REQUEST_FILE:
 		*file = value;
 		return 0;
+	case OPT_LINES:
+		command->lines = value;
+		return 0;
 	case OPT_TIMEOUT:
 		return parse_duration("--timeout", value, &command->spec.timeout_ms, error);
 	case OPT_DETACH:
@@ -229,6 +235,21 @@ static int check_console(const struct clone_command *command, const char *file, 
 	return 0;
 }
 
+/* --lines tells how many there are, and what each is asked. */
+static int check_lines(const struct clone_command *command, const char *file,
+		       const struct clone_disks *disks, struct error *error)
+{
+	if (!command->lines)
+		return 0;
+	if (file || command->spec.request || command->count != 1)
+		return error_set(error, EINVAL,
+				 "--lines cannot go with --count, --request or --request-file");
+	if (command->console || command->console_file || disks->count)
+		return error_set(error, EINVAL,
+				 "--lines cannot go with --console, --console-file or --disk");
+	return 0;
+}
+
 int cmd_clone(int argc, char **argv)
 {
 	struct clone_command command = {
@@ -253,12 +274,15 @@ int cmd_clone(int argc, char **argv)
 	if (file && command.spec.request)
 		return cli_misused("give --request or --request-file, not both");
 	if (check_console(&command, file, &error) < 0 ||
+	    check_lines(&command, file, &disks, &error) < 0 ||
 	    check_disks(&disks, command.count, &error) < 0)
 		return cli_misused("%s", error.text);
 	if (file && read_request(file, &data, &command.spec.request_len, &error) < 0)
 		return cli_complain(CLI_FAILED, "%s", error.text);
 	if (file)
 		command.spec.request = data;
+	if (command.lines)
+		return clone_lines(&command);
 	status = open_disks(&disks, &command.spec, &error) < 0
 			 ? cli_complain(CLI_FAILED, "%s", error.text)
 			 : clone_run(&command);

@@ -76,6 +76,7 @@ const struct verb cli_verbs[] = {
 	 "  --count N            clones to make (default 1)\n"
 	 "  --request TEXT       what the guest is asked\n"
 	 "  --request-file FILE  the same from a file (-: standard input), at most 64 KiB\n"
+	 "  --lines FILE         instead: a clone for each line of the file, which it is asked\n"
 	 "  --timeout TIME       end a clone after this time: 5 (s), 250ms, 10m\n"
 	 "  --detach             do not wait; clones live on\n"
 	 "  --spare WHICH        may it be one that was made ahead: any (default), never, only, "

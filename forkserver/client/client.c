@@ -4,7 +4,6 @@
  */
 #include "forkserver/client/client.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -248,22 +247,50 @@ static void append_disks(struct text *text, const struct forkvm_clone_spec *spec
 		text_append(text, "]", 1);
 }
 
-static void append_body(struct text *text, const struct forkvm_clone_spec *spec)
+/* As a JSON string, in base64 or as it is. */
+static void append_bytes(struct text *text, const void *bytes, size_t len, bool as_base64)
 {
-	if (!spec->request_len)
-		return;
-	if (is_plain(spec->request, spec->request_len)) {
-		text_printf(text, ",\"request\":\"");
-		text_append(text, spec->request, spec->request_len);
-	} else {
-		size_t len = BASE64_LENGTH(spec->request_len);
-
-		text_printf(text, ",\"request_b64\":\"");
-		assert(len <= text->capacity - text->len);
-		base64_encode(spec->request, spec->request_len, text->data + text->len);
-		text->len += len;
+	text_append(text, "\"", 1);
+	if (!as_base64 && len)
+		text_append(text, bytes, len);
+	else if (BASE64_LENGTH(len) > text->capacity - text->len)
+		text->overflow = true;
+	else if (len) {
+		base64_encode(bytes, len, text->data + text->len);
+		text->len += BASE64_LENGTH(len);
 	}
 	text_append(text, "\"", 1);
+}
+
+static void append_body(struct text *text, const struct forkvm_clone_spec *spec)
+{
+	bool plain = is_plain(spec->request, spec->request_len);
+
+	if (!spec->request_len)
+		return;
+	text_printf(text, plain ? ",\"request\":" : ",\"request_b64\":");
+	append_bytes(text, spec->request, spec->request_len, !plain);
+}
+
+static void append_batch(struct text *text, const struct forkvm_clone_spec *spec)
+{
+	bool plain = true;
+
+	if (spec->count)
+		text_printf(text, ",\"count\":%" PRIu32, spec->count);
+	if (spec->at_once)
+		text_printf(text, ",\"at_once\":%" PRIu32, spec->at_once);
+	if (!spec->request_count)
+		return;
+	for (uint32_t i = 0; i < spec->request_count && plain; i++)
+		plain = is_plain(spec->requests[i].data, spec->requests[i].len);
+	text_printf(text, plain ? ",\"requests\":[" : ",\"requests_b64\":[");
+	for (uint32_t i = 0; i < spec->request_count; i++) {
+		if (i)
+			text_append(text, ",", 1);
+		append_bytes(text, spec->requests[i].data, spec->requests[i].len, !plain);
+	}
+	text_append(text, "]", 1);
 }
 
 static const char *const spare_names[] = {
@@ -273,13 +300,10 @@ static const char *const spare_names[] = {
 	[FORKVM_SPARE_WAIT] = "wait",
 };
 
-int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_spec *spec,
-			struct error *error)
+/* Can it be sent at all? */
+static int check_spec(const struct forkvm_clone_spec *spec, struct error *error)
 {
-	char line[FORKVM_PROTOCOL_MAX_LINE];
-	size_t fd_count = 0;
-	struct text text;
-	int fds[2 + FORKVM_PROTOCOL_MAX_DISKS];
+	size_t together = 0;
 
 	if (spec->disk_count > FORKVM_PROTOCOL_MAX_DISKS)
 		return error_set(error, EINVAL, "a guest has at most %d disks",
@@ -290,6 +314,27 @@ int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_
 				 spec->request_len, FORKVM_PROTOCOL_MAX_REQUEST);
 	if ((unsigned int)spec->spare >= sizeof(spare_names) / sizeof(spare_names[0]))
 		return error_set(error, EINVAL, "%d says nothing about spares", (int)spec->spare);
+	for (uint32_t i = 0; i < spec->request_count; i++)
+		together += spec->requests[i].len;
+	if (together > FORKVM_PROTOCOL_MAX_REQUEST)
+		return error_set(error, EMSGSIZE,
+				 "the batch's requests have %zu bytes together: one message has at "
+				 "most %d",
+				 together, FORKVM_PROTOCOL_MAX_REQUEST);
+	return 0;
+}
+
+int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_spec *spec,
+			struct error *error)
+{
+	char line[FORKVM_PROTOCOL_MAX_LINE];
+	size_t fd_count = 0;
+	struct text text;
+	int fds[2 + FORKVM_PROTOCOL_MAX_DISKS];
+	int rc = check_spec(spec, error);
+
+	if (rc < 0)
+		return rc;
 	text_init(&text, line, sizeof(line));
 	text_printf(&text, "{\"op\":\"clone\",\"tag\":%" PRIu64, spec->tag);
 	if (spec->answer_fd >= 0) {
@@ -312,9 +357,44 @@ int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_
 	if (spec->tenant)
 		text_printf(&text, ",\"tenant\":\"%s\"", spec->tenant);
 	append_body(&text, spec);
+	append_batch(&text, spec);
 	text_append(&text, "}\n", 2);
-	assert(!text.overflow);
+	if (text.overflow)
+		return error_set(error, EMSGSIZE,
+				 "the batch does not fit one message of %d bytes: send several",
+				 FORKVM_PROTOCOL_MAX_LINE);
 	return client_send(client, line, text.len, fds, fd_count, error);
+}
+
+int forkvm_batch_answer(int fd, void *buf, size_t size, struct forkvm_batch_answer *ret,
+			struct error *error)
+{
+	struct forkvm_answer_header header;
+	struct iovec iov[] = {
+		{.iov_base = &header, .iov_len = sizeof(header)},
+		{.iov_base = buf, .iov_len = size},
+	};
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov)};
+	ssize_t len;
+
+	do
+		len = recvmsg(fd, &message, 0);
+	while (len < 0 && errno == EINTR);
+	if (len == 0 || (len < 0 && (errno == EAGAIN || errno == ECONNRESET)))
+		return 0;
+	if (len < 0)
+		return error_set_errno(error, errno, "answers of a batch");
+	if ((size_t)len < sizeof(header))
+		return error_set(error, EPROTO, "%zd bytes where an answer begins with %zu", len,
+				 sizeof(header));
+	*ret = (struct forkvm_batch_answer){
+		.index = header.index,
+		.id = header.id,
+		.len = (size_t)len - sizeof(header),
+	};
+	if (message.msg_flags & MSG_TRUNC)
+		return error_set(error, EMSGSIZE, "an answer has more than %zu bytes", size);
+	return 1;
 }
 
 int forkvm_client_request(struct forkvm_client *client, uint64_t tag, const char *op,

@@ -71,8 +71,11 @@ static int read_ended(const json_t *value, struct forkvm_event *event)
 static int read_event(const json_t *object, struct forkvm_event *event)
 {
 	const json_t *tag = json_object_get(object, "tag");
+	const json_t *index = json_object_get(object, "index");
 	const json_t *value;
 
+	event->has_index = json_is_integer(index);
+	event->index = (uint32_t)json_integer_value(index);
 	event->has_tag = json_is_integer(tag);
 	event->tag = (uint64_t)json_integer_value(tag);
 	value = json_object_get(object, "ended");

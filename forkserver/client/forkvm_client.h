@@ -54,7 +54,14 @@ struct forkvm_clone_disk {
 	enum forkvm_disk_mode mode;
 };
 
-/* A clone to be made. All zeros, with both descriptors -1, is the plainest there is. */
+/* One request of a batch. */
+struct forkvm_bytes {
+	const void *data;
+	size_t len;
+};
+
+/* A clone to be made, or a batch of them. All zeros, with both descriptors -1, is the plainest
+ * there is. */
 struct forkvm_clone_spec {
 	uint64_t tag;	     /* yours; at most INT64_MAX; comes back in its events          */
 	const void *request; /* the bytes that the guest gets; not kept                     */
@@ -75,6 +82,16 @@ struct forkvm_clone_spec {
 			     * backslashes, not kept */
 	struct forkvm_clone_disk disks[FORKVM_PROTOCOL_MAX_DISKS];
 	unsigned int disk_count; /* of them that are filled in */
+
+	/*
+	 * A batch: many clones by one message, each of which has its own events, told apart by
+	 * their index. No session, console or disks. answer_fd is a SOCK_SEQPACKET socket, from
+	 * whose other end forkvm_batch_answer reads.
+	 */
+	uint32_t count; /* so many, with the same request each; 0: no batch, or by requests */
+	const struct forkvm_bytes *requests; /* or one for each of these; not kept */
+	uint32_t request_count;
+	uint32_t at_once; /* so many of them alive at most; 0: as many as there is room for */
 };
 
 enum forkvm_event_type {
@@ -88,7 +105,9 @@ struct forkvm_event {
 	enum forkvm_event_type type;
 	bool has_tag; /* an error without one is about the connection */
 	uint64_t tag;
-	uint64_t id; /* the clone's */
+	bool has_index; /* it is about one clone of a batch */
+	uint32_t index; /* which, from 0                    */
+	uint64_t id;	/* the clone's                      */
 	pid_t pid;
 	enum forkvm_end reason;
 	uint32_t status;			 /* of FORKVM_END_DONE                       */
@@ -116,9 +135,26 @@ const struct forkvm_greeting *forkvm_client_greeting(const struct forkvm_client 
 /*
  * Send a request for a clone. Does not wait for the reply; takes in events meanwhile if the server
  * waits for their being read. -EMSGSIZE: the request has more than FORKVM_PROTOCOL_MAX_REQUEST
- * bytes (a guest may take less still: then the refusal is an event).
+ * bytes (a guest may take less still: then the refusal is an event), or those of a batch do not fit
+ * one message.
  */
 int forkvm_client_clone(struct forkvm_client *client, const struct forkvm_clone_spec *spec,
+			struct error *error);
+
+/* What one packet of a batch's answers holds. */
+struct forkvm_batch_answer {
+	uint32_t index; /* which clone of the batch */
+	uint64_t id;	/* the clone's              */
+	size_t len;	/* bytes of its answer      */
+};
+
+/*
+ * Read the next answer from the other end of a batch's answer_fd: 1, with its bytes in buf; 0 when
+ * there is none now (an empty socket that does not block; the end, when all its clones and you have
+ * closed answer_fd). A clone's answer was sent before its ENDED event. -EMSGSIZE: it has more than
+ * size bytes, and the rest is lost; -EPROTO: no clone sent this.
+ */
+int forkvm_batch_answer(int fd, void *buf, size_t size, struct forkvm_batch_answer *ret,
 			struct error *error);
 
 /*

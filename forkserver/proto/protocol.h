@@ -7,6 +7,7 @@
 #define FORKVM_FORKSERVER_PROTO_PROTOCOL_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "vmm/base/error.h"
 
@@ -19,6 +20,9 @@
 /* Descriptors one message may carry, and that one connection may have waiting unclaimed. */
 #define FORKVM_PROTOCOL_MAX_DESCRIPTORS 64
 
+/* Clones that one message can ask for. */
+#define FORKVM_PROTOCOL_MAX_BATCH	4096
+
 /* Disks that one guest can have. */
 #define FORKVM_PROTOCOL_MAX_DISKS	4
 
@@ -29,6 +33,13 @@
 
 /* Bytes of the longest path a Unix socket can have, terminating zero included. */
 #define FORKVM_SOCKET_PATH_SIZE		108
+
+/* What each packet of a batch's answers begins with, in the host's byte order. */
+struct forkvm_answer_header {
+	uint32_t index; /* which of the batch's clones, from 0 */
+	uint32_t zero;
+	uint64_t id; /* the clone's */
+};
 
 /* Why a clone ended. */
 enum forkvm_end {

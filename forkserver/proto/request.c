@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "forkserver/proto/base64.h"
+#include "forkserver/proto/request_batch.h"
 #include "forkserver/proto/request_disks.h"
 
 /* The longest timeout that still is one: about 31 years. */
@@ -233,12 +234,22 @@ static const struct member hello_members[] = {
 };
 
 static const struct member clone_members[] = {
-	{"answer", store_answer},	 {"console", store_console},
-	{"disks", request_store_disks},	 {"request", store_body},
-	{"session", store_session},	 {"detach", store_detach},
-	{"request_b64", store_body_b64}, {"progress", store_progress},
-	{"timeout_ms", store_timeout},	 {"spare", store_spare},
-	{"tenant", store_tenant},	 {NULL, NULL},
+	{"answer", store_answer},
+	{"console", store_console},
+	{"disks", request_store_disks},
+	{"request", store_body},
+	{"session", store_session},
+	{"detach", store_detach},
+	{"request_b64", store_body_b64},
+	{"progress", store_progress},
+	{"timeout_ms", store_timeout},
+	{"spare", store_spare},
+	{"tenant", store_tenant},
+	{"count", request_store_count},
+	{"at_once", request_store_at_once},
+	{"requests", request_store_requests},
+	{"requests_b64", request_store_requests_b64},
+	{NULL, NULL},
 };
 
 static const struct member list_members[] = {
@@ -353,12 +364,10 @@ static int find_op(struct request *request, const json_t *object, struct error *
 static int check_whole(const struct request *request, const json_t *object, struct error *error)
 {
 	if (request->op == REQUEST_CLONE) {
-		if (json_object_get(object, "request") && json_object_get(object, "request_b64"))
-			return error_set(error, EINVAL,
-					 "give \"request\" or \"request_b64\", not both");
 		if (request->session && !request->answer)
 			return error_set(error, EINVAL,
 					 "a \"session\" needs \"answer\": true and its descriptor");
+		return request_check_batch(request, object, error);
 	}
 	if ((request->op == REQUEST_EXPORT || request->op == REQUEST_RELEASE) && !request->has_id)
 		return error_set(error, EINVAL, "\"%s\" needs \"id\"", ops[request->op].name);

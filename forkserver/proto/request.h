@@ -13,6 +13,8 @@
 #include "forkserver/proto/protocol.h"
 #include "vmm/base/error.h"
 
+struct batch;
+
 enum request_op {
 	REQUEST_HELLO,
 	REQUEST_CLONE,
@@ -58,14 +60,20 @@ struct request {
 	char tag[REQUEST_TAG_SIZE]; /* as it is to be echoed; "" when there was none */
 
 	/* clone */
-	bool answer;   /* takes a descriptor for the guest's answers          */
-	bool console;  /* takes a descriptor for the guest's console          */
-	bool session;  /* the answer descriptor also brings further requests  */
-	bool detach;   /* lives on when the connection closes; no end record  */
-	bool progress; /* tell of the start too                               */
+	bool answer;	  /* takes a descriptor for the guest's answers          */
+	bool console;	  /* takes a descriptor for the guest's console          */
+	bool session;	  /* the answer descriptor also brings further requests  */
+	bool detach;	  /* lives on when the connection closes; no end record  */
+	bool progress;	  /* tell of the start too                               */
+	uint32_t count;	  /* a batch of so many clones; 0: one clone, and no batch */
+	uint32_t at_once; /* of a batch: so many alive at most; 0: no limit of its own */
+	bool has_parts;	  /* of a batch: each has a request of its own                */
 	enum request_spare spare;
 	char tenant[REQUEST_TENANT_SIZE]; /* whose it is; "": nobody's in particular */
-	uint32_t uid;			  /* filled in by the server: who asks       */
+	/* Filled in by the server. */
+	uint32_t uid;	     /* who asks                                      */
+	struct batch *batch; /* whose clone it is, and which; NULL: no batch's */
+	uint32_t index;
 	bool has_timeout;
 	uint64_t timeout_ms; /* 0: none; of export, too                         */
 
@@ -88,7 +96,8 @@ struct request {
 	uint64_t after;
 
 	size_t body_len;
-	uint8_t body[FORKVM_PROTOCOL_MAX_REQUEST]; /* last: not cleared between requests */
+	uint8_t body[FORKVM_PROTOCOL_MAX_REQUEST]; /* from here on not cleared between requests */
+	uint32_t part_ends[FORKVM_PROTOCOL_MAX_BATCH]; /* of has_parts: where in body each ends */
 };
 
 /*

@@ -51,7 +51,7 @@ static bool evict_one(struct server *server)
 		struct conn *conn = list_entry(link, struct conn, link);
 		struct error error;
 
-		if (!list_empty(&conn->clones))
+		if (!list_empty(&conn->clones) || !list_empty(&conn->batches))
 			continue;
 		server->metrics.connections_evicted++;
 		error_set(&error, EBUSY, "this connection was idle and made room for another one");
@@ -63,9 +63,9 @@ static bool evict_one(struct server *server)
 
 static void greet(struct server *server, struct conn *conn)
 {
-	struct text *text = conn_text(conn);
+	struct text *text = conn_begin(conn, "", NO_INDEX);
 
-	text_printf(text, "{\"forkvm\":\"%s\",\"protocol\":%d,\"name\":\"%s\",\"pid\":%d,",
+	text_printf(text, "\"forkvm\":\"%s\",\"protocol\":%d,\"name\":\"%s\",\"pid\":%d,",
 		    FORKVM_VERSION, FORKVM_PROTOCOL_VERSION, server->options->name, server->pid);
 	text_printf(text, "\"state\":\"%s\",\"max_request\":%zu,\"max_line\":%d}\n",
 		    server_state_name(server), server->request_capacity, FORKVM_PROTOCOL_MAX_LINE);
@@ -102,6 +102,7 @@ static int add(struct server *server, int *fd, const struct ucred *creds)
 	list_init(&conn->ready_link);
 	list_init(&conn->dirty_link);
 	list_init(&conn->clones);
+	list_init(&conn->batches);
 	list_append(&conns->all, &conn->link);
 	conn_init_buffers(conn);
 	if (++conns->count > server->metrics.connections_peak)

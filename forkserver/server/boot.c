@@ -168,11 +168,8 @@ int boot_finish(struct server *server, struct error *error)
 static void send_frozen(struct server *server, struct conn *conn)
 {
 	const struct boot *boot = &server->boot;
-	struct text *text = conn_text(conn);
+	struct text *text = conn_begin(conn, conn->freeze_tag, NO_INDEX);
 
-	text_append(text, "{", 1);
-	if (conn->freeze_tag[0])
-		text_printf(text, "\"tag\":%s,", conn->freeze_tag);
 	text_printf(text, "\"ok\":{\"booted_us\":%" PRIu64 ",\"frozen_us\":%" PRIu64,
 		    (boot->stopped_ns - boot->started_ns) / 1000,
 		    (boot->served_ns - boot->stopped_ns) / 1000);

@@ -19,6 +19,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,6 +76,40 @@ int child_send_packet(int fd, const void *data, size_t len)
 	}
 }
 
+/* An answer of a clone that is one of a batch: a packet that begins with whose it is. */
+static int send_framed(const struct child *child, const void *data, size_t len)
+{
+	struct forkvm_answer_header header = {
+		.index = child->index,
+		.id = child->report.clone_id,
+	};
+	const struct iovec iov[] = {
+		{.iov_base = &header, .iov_len = sizeof(header)},
+		{.iov_base = (void *)(uintptr_t)data, .iov_len = len},
+	};
+
+	for (;;) {
+		int rc = 0;
+		if (syscall(SYS_writev, child->answer_fd, iov, ARRAY_SIZE(iov)) >= 0)
+			return 0;
+		if (errno == EAGAIN)
+			rc = wait_for(child->answer_fd, POLLOUT);
+		else if (errno != EINTR)
+			rc = -errno;
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static int send_answer(const struct child *child, const void *data, size_t len)
+{
+	if (child->framed)
+		return send_framed(child, data, len);
+	if (child->session)
+		return child_send_packet(child->answer_fd, data, len);
+	return write_all(child->answer_fd, data, len);
+}
+
 /* What cannot be told is not missed: others are asked. */
 static void tell_working_set(const struct launch *launch)
 {
@@ -96,10 +131,14 @@ static int on_answer(void *ctx, const void *data, size_t len)
 	int rc = 0;
 
 	if (child->answer_fd >= 0)
-		rc = child->session ? child_send_packet(child->answer_fd, data, len)
-				    : write_all(child->answer_fd, data, len);
+		rc = send_answer(child, data, len);
 	if (rc == -EPIPE || rc == -ECONNRESET)
 		error_set(&child->client_error, -rc, "its client closed the answer descriptor");
+	else if (rc == -EMSGSIZE)
+		error_set(&child->client_error, EMSGSIZE,
+			  "its answer has %zu bytes, more than its client's socket takes as one "
+			  "packet (SO_SNDBUF)",
+			  len);
 	if (!child->report.answered_ns) {
 		child->report.answered_ns = now_ns();
 		/*
@@ -364,6 +403,8 @@ _Noreturn void child_run(const void *argument)
 	struct child child = {
 		.launch = launch,
 		.session = launch->session,
+		.framed = launch->framed,
+		.index = launch->index,
 		.is_spare = launch->claim_fd >= 0,
 		.learns = launch->learns,
 		.report =

@@ -14,6 +14,8 @@ struct child {
 	int claim_fd; /* of a spare */
 	int ram_fd;   /* of one that may be reset */
 	bool session;
+	bool framed;		      /* one of a batch: answers begin with a header */
+	uint32_t index;		      /* then: which                                 */
 	bool is_spare;		      /* nobody has claimed it yet */
 	bool learns;		      /* the working set is still to be told */
 	bool may_reset;		      /* after the present claim */

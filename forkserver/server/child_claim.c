@@ -84,6 +84,8 @@ int child_take_claim(struct child *child, void *buf, size_t capacity, size_t *re
 		return rc;
 	child->is_spare = false;
 	child->session = claim.flags & CLAIM_SESSION;
+	child->framed = claim.flags & CLAIM_FRAMED;
+	child->index = claim.index;
 	child->may_reset = claim.flags & CLAIM_RESET;
 	child->next_id = claim.next_id;
 	*ret_len = claim.request_len;

@@ -2,13 +2,14 @@
 /*
  * What a clone does for its disks.
  *
- * Theory of operation. An overlay in memory is not made at all: it is a memfd for data and bitmap,
- * which the disk makes when the guest first writes, under the number that it is told. One in a
- * folder is a file for the data, and a memfd for the bitmap, made here rather than by the server,
- * although they cost the clone time: the server forks one clone after the other, and what it does
- * for one, all others wait for; making a file can wait for the file system's journal, too. Clones
- * do it side by side. A file is opened in the nursery (gate.h), which the clone leaves before its
- * guest runs.
+ * Theory of operation. An overlay is not made at all: it is a memfd for data and bitmap, or, in a
+ * folder, a file without a name and a memfd for the bitmap, which the disk makes when the guest
+ * first writes, under the numbers that it is told. Some must be there before: durable ones, which
+ * have a name, those with O_DIRECT, and those in a folder in memory. These are made here rather
+ * than by the server, although they cost the clone time: the server forks one clone after the
+ * other, and what it does for one, all others wait for; making a file can wait for the file
+ * system's journal, too. Clones do it side by side. Such a file is opened in the nursery (gate.h),
+ * which the clone leaves before its guest runs.
  */
 #include "forkserver/server/child_disks.h"
 
@@ -99,9 +100,11 @@ static int make_overlay(const struct launch *launch, unsigned int disk, struct d
 	ret->limit = plan->limit;
 	ret->durable = plan->slots[disk].is_durable;
 	ret->origin = plan->slots[disk].origin;
-	if (plan->in_folder)
+	if (plan->in_folder && !plan->slots[disk].is_late)
 		return make_files(launch, disk, ret, error);
-	ret->memfd_number = fd_of_disk(plan->count, disk, DISK_FD_DATA);
+	ret->folder_fd = plan->in_folder ? FD_OVERLAYS : -1;
+	ret->data_number = fd_of_disk(plan->count, disk, DISK_FD_DATA);
+	ret->map_number = fd_of_disk(plan->count, disk, DISK_FD_BITMAP);
 	return 0;
 }
 
@@ -146,8 +149,8 @@ int child_disks_make(const struct launch *launch, struct error *error)
 
 	for (unsigned int i = 0; rc == 0 && i < launch->disks->count; i++)
 		rc = make_one(launch, i, error);
-	/* Who has it could make files again, if only the filter had a hole. */
-	if (launch->disks->in_folder)
+	/* Who has it could make files again. */
+	if (launch->disks->in_folder && !launch->disks->any_late)
 		close(FD_OVERLAYS);
 	return rc;
 }

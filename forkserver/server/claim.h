@@ -26,12 +26,16 @@
 #define CLAIM_SESSION (1u << 2) /* the answers' descriptor also brings further requests */
 #define CLAIM_RESET   (1u << 3) /* when it is done, it may be reset                     */
 
+#define CLAIM_FRAMED  (1u << 4) /* answers begin with a header, as it is one of a batch */
+
 #define CLAIM_FDS_MAX 2
 
 struct claim {
 	uint32_t flags;
 	uint32_t request_len; /* bytes that follow                    */
 	uint64_t next_id;     /* its id, should it be reset after this */
+	uint32_t index;	      /* in its batch                         */
+	uint32_t reserved;
 };
 
 #endif

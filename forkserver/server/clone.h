@@ -37,6 +37,8 @@ struct clone {
 	struct list loan_link;	  /* of clones.on_loan                          */
 	struct clone *next_of_id; /* in its chain of clones.by_id             */
 	struct conn *owner;	  /* whom to tell of the end; NULL: nobody      */
+	struct batch *batch;	  /* of its owner's; NULL: of none, or detached */
+	int64_t index;		  /* in its batch, or NO_INDEX                  */
 	struct timer timer;	  /* its timeout                                */
 	enum clone_state state;
 	struct spare spare; /* if it was made ahead */
@@ -50,6 +52,7 @@ struct clone {
 	unsigned int given_disks;    /* bit: that slot was filled for it                */
 	unsigned int written_disks;  /* bit: by a file that it writes to                */
 	unsigned int overlaid_disks; /* bit: that disk has an overlay of the clone's    */
+	unsigned int rings;	     /* that it was given (rings.h)                     */
 	unsigned int holders;	     /* connections that have it stopped (export.h)     */
 	bool detached;
 	bool session;
@@ -113,6 +116,13 @@ _Static_assert(MACHINE_DISKS_MAX == 4, "as many as there are initial values abov
 
 void gift_close(struct gift *gift);
 
+/* Take the descriptors that the request announces, all of them, whatever becomes of it. -errno. */
+int clone_take_gift(struct conn *conn, const struct request *request, struct gift *gift,
+		    struct error *error);
+
+/* Can clones be had at present, with requests of so many bytes? -errno with words. */
+int clone_check(const struct server *server, size_t request_len, struct error *error);
+
 /*
  * Make a clone as the request says, or claim a spare for it, for conn, whose queued descriptors it
  * takes. In the parent: 0, or -errno with words (nothing was made; the descriptors are closed all
@@ -142,9 +152,6 @@ void clone_begin(struct server *server, struct conn *conn, struct clone *clone,
 /* The descriptors that the child was given: here they are closed when it has its own. */
 void clone_lend(struct server *server, struct clone *clone, struct gift *gift);
 
-/* It has its own of them, or is done with them. */
-void clone_end_loan(struct clone *clone);
-
 /* Tell conn that the clone lives. */
 void clone_tell_started(struct server *server, struct conn *conn, const struct clone *clone);
 
@@ -169,6 +176,9 @@ void clone_rename(struct clones *clones, struct clone *clone, uint64_t id);
 
 /* Take all reports that have come. */
 void clones_take_reports(struct server *server);
+
+/* Close what was lent to it: it has its own table of descriptors, or is gone. */
+void clone_end_loan(struct clone *clone);
 
 /*
  * Close the descriptors that were left open for children which shared the server's table, where

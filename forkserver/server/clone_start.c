@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "forkserver/server/batch.h"
 #include "forkserver/server/clone.h"
 #include "forkserver/server/fork.h"
 #include "forkserver/server/log.h"
@@ -44,9 +45,8 @@ static int get_int_option(int fd, int option)
 	return rc < 0 ? rc : value;
 }
 
-/* Take the descriptors that the request announces, all of them, whatever becomes of it. */
-static int take_gift(struct conn *conn, const struct request *request, struct gift *gift,
-		     struct error *error)
+int clone_take_gift(struct conn *conn, const struct request *request, struct gift *gift,
+		    struct error *error)
 {
 	bool missing = false;
 
@@ -66,15 +66,17 @@ static int take_gift(struct conn *conn, const struct request *request, struct gi
 				 "the request announces descriptors that did not come: send them "
 				 "in one message with its line (SCM_RIGHTS)");
 	/* Only packets keep requests apart, and only a connection tells of the client's leaving. */
-	if (request->session && (get_int_option(gift->answer_fd, SO_TYPE) != SOCK_SEQPACKET ||
-				 get_int_option(gift->answer_fd, SO_DOMAIN) != AF_UNIX))
+	if (request->answer && (request->session || request->count) &&
+	    (get_int_option(gift->answer_fd, SO_TYPE) != SOCK_SEQPACKET ||
+	     get_int_option(gift->answer_fd, SO_DOMAIN) != AF_UNIX))
 		return error_set(error, EINVAL,
-				 "a session's answer descriptor must be a Unix socket of type "
-				 "SOCK_SEQPACKET");
+				 "the answer descriptor of a %s must be a Unix socket of type "
+				 "SOCK_SEQPACKET",
+				 request->session ? "session" : "batch");
 	return 0;
 }
 
-static int check(const struct server *server, const struct request *request, struct error *error)
+int clone_check(const struct server *server, size_t request_len, struct error *error)
 {
 	if (server->stopping)
 		return error_set(error, ESHUTDOWN, "the server is stopping");
@@ -82,14 +84,14 @@ static int check(const struct server *server, const struct request *request, str
 		return error_set(error, EINPROGRESS,
 				 "the template is still booting: clones can be had when it is "
 				 "frozen, which \"freeze\" does at once");
-	if (request->body_len && !server->request_capacity)
+	if (request_len && !server->request_capacity)
 		return error_set(error, EMSGSIZE,
 				 "this guest takes no requests: it was frozen before it said where "
 				 "it wants them");
-	if (request->body_len > server->request_capacity)
+	if (request_len > server->request_capacity)
 		return error_set(error, EMSGSIZE,
 				 "the request has %zu bytes where this guest takes at most %zu",
-				 request->body_len, server->request_capacity);
+				 request_len, server->request_capacity);
 	return 0;
 }
 
@@ -217,12 +219,15 @@ static void enter_record(struct server *server, struct clone *clone)
 	clone->has_report = false;
 	clone->unwatched = false;
 	clone->holders = 0;
+	clone->rings = 0;
 	clone->given_disks = 0;
 	clone->written_disks = 0;
 	clone->overlaid_disks = overlaid_disks(server->disks.plan);
 	clone->received_ns = server->now_ns;
 	clone->tag[0] = '\0';
 	clone->owner = NULL;
+	clone->batch = NULL;
+	clone->index = NO_INDEX;
 	clone->timer = (struct timer){.expire = on_timeout};
 	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
 		clone->loaned_fds[i] = -1;
@@ -304,8 +309,12 @@ void clone_begin(struct server *server, struct conn *conn, struct clone *clone,
 	clone->uid = conn ? conn->uid : server->uid;
 	clone->received_ns = server->now_ns;
 	memcpy(clone->tag, request->tag, sizeof(clone->tag));
+	clone->index = request->batch ? request->index : NO_INDEX;
 	if (conn && !request->detach) {
 		clone->owner = conn;
+		clone->batch = request->batch;
+		if (clone->batch)
+			batch_on_begin(clone->batch);
 		list_append(&conn->clones, &clone->owner_link);
 	}
 	clone->timer.expire = on_timeout;
@@ -321,6 +330,7 @@ void clone_begin(struct server *server, struct conn *conn, struct clone *clone,
 
 void clone_lend(struct server *server, struct clone *clone, struct gift *gift)
 {
+	assert(list_empty(&clone->loan_link));
 	clone->loaned_fds[0] = fd_steal(&gift->answer_fd);
 	clone->loaned_fds[1] = fd_steal(&gift->console_fd);
 	for (unsigned int i = 0; i < MACHINE_DISKS_MAX; i++)
@@ -330,11 +340,8 @@ void clone_lend(struct server *server, struct clone *clone, struct gift *gift)
 
 void clone_tell_started(struct server *server, struct conn *conn, const struct clone *clone)
 {
-	struct text *text = conn_text(conn);
+	struct text *text = conn_begin(conn, clone->tag, clone->index);
 
-	text_append(text, "{", 1);
-	if (clone->tag[0])
-		text_printf(text, "\"tag\":%s,", clone->tag);
 	text_printf(text, "\"started\":{\"id\":%lu,\"pid\":%d}}\n", clone->id, clone->pid);
 	conn_finish(server, conn);
 }
@@ -373,6 +380,8 @@ static int start(struct server *server, struct conn *conn, const struct request 
 		.console_fd = gift->console_fd,
 		.claim_fd = -1,
 		.session = request->session,
+		.framed = request->batch != NULL,
+		.index = request->index,
 	};
 	struct clone *clone = NULL;
 	int rc;
@@ -406,8 +415,6 @@ int clone_start_with(struct server *server, struct conn *conn, const struct requ
 	if (rc == 0 && request->spare != REQUEST_SPARE_WAIT)
 		rc = start(server, conn, request, gift, error);
 	gift_close(gift);
-	if (rc < 0)
-		server->metrics.clones_refused++;
 	return rc;
 }
 
@@ -415,16 +422,17 @@ int clone_start(struct server *server, struct conn *conn, const struct request *
 		struct error *error)
 {
 	struct gift gift = NO_GIFT;
-	int rc = take_gift(conn, request, &gift, error);
+	int rc = clone_take_gift(conn, request, &gift, error);
 
 	if (rc == 0)
-		rc = check(server, request, error);
+		rc = clone_check(server, request->body_len, error);
 	for (unsigned int i = 0; rc == 0 && i < request->disk_count; i++)
 		rc = server_disks_check_given(server, &request->disks[i],
 					      gift.disk_fds[request->disks[i].slot], error);
 	if (rc == 0)
-		return clone_start_with(server, conn, request, &gift, error);
+		rc = clone_start_with(server, conn, request, &gift, error);
 	gift_close(&gift);
-	server->metrics.clones_refused++;
+	if (rc < 0)
+		server->metrics.clones_refused++;
 	return rc;
 }

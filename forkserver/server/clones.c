@@ -192,15 +192,10 @@ void clone_kill(struct clone *clone, enum forkvm_end end, const char *note)
 void clone_orphan(struct clone *clone, bool keep)
 {
 	clone->owner = NULL;
+	clone->batch = NULL;
 	list_remove(&clone->owner_link);
 	if (!clone->detached && !keep)
 		clone_kill(clone, FORKVM_END_KILLED, "its client closed the connection");
-}
-
-/* Does the child still use the server's table of descriptors? */
-static bool shares_files(const struct server *server, const struct clone *clone)
-{
-	return sys_compare_files(server->pid, clone->pid) == 0;
 }
 
 void clone_end_loan(struct clone *clone)
@@ -208,6 +203,12 @@ void clone_end_loan(struct clone *clone)
 	list_remove(&clone->loan_link);
 	for (unsigned int i = 0; i < CLONE_GIVEN_MAX; i++)
 		fd_close(&clone->loaned_fds[i]);
+}
+
+/* Does the child still use the server's table of descriptors? */
+static bool shares_files(const struct server *server, const struct clone *clone)
+{
+	return sys_compare_files(server->pid, clone->pid) == 0;
 }
 
 bool clones_end_loans(struct server *server)

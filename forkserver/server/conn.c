@@ -12,11 +12,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "forkserver/proto/fdpass.h"
+#include "forkserver/server/batch.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/ops.h"
 #include "forkserver/server/pool.h"
@@ -74,6 +76,7 @@ void conn_close(struct server *server, struct conn *conn)
 	export_drop(server, conn);
 	pool_drop_waiting(server, conn);
 	drop_attached(conn);
+	batch_drop_all(conn);
 	while (!list_empty(&conn->clones))
 		clone_orphan(list_entry(conn->clones.next, struct clone, owner_link), keep);
 	while (conn->fd_count) {
@@ -104,22 +107,34 @@ static size_t unsent(const struct conn *conn)
 	return conn->out.len - conn->sent;
 }
 
-struct text *conn_text(struct conn *conn)
+/* Make room by forgetting what was sent, when that is all or most of it. */
+static void forget_sent(struct conn *conn)
 {
-	/* Make room by forgetting what was sent, when that is all or most of it. */
-	if (conn->sent && conn->sent >= conn->out.len / 2) {
-		memmove(conn->out.data, conn->out.data + conn->sent, unsent(conn));
-		conn->out.len -= conn->sent;
-		conn->send_at -= conn->sent;
-		conn->sent = 0;
-	}
-	return &conn->out;
+	if (!conn->sent || conn->sent < conn->out.len / 2)
+		return;
+	memmove(conn->out.data, conn->out.data + conn->sent, unsent(conn));
+	conn->out.len -= conn->sent;
+	conn->send_at -= conn->sent;
+	conn->sent = 0;
+}
+
+struct text *conn_begin(struct conn *conn, const char *tag, int64_t index)
+{
+	struct text *text = &conn->out;
+
+	forget_sent(conn);
+	text_append(text, "{", 1);
+	if (tag[0])
+		text_printf(text, "\"tag\":%s,", tag);
+	if (index != NO_INDEX)
+		text_printf(text, "\"index\":%" PRId64 ",", index);
+	return text;
 }
 
 void conn_attach(struct conn *conn, const int *fds, unsigned int count)
 {
 	assert(!conn->send_fd_count && count <= CONN_SEND_FDS);
-	(void)conn_text(conn);
+	forget_sent(conn);
 	memcpy(conn->send_fds, fds, count * sizeof(fds[0]));
 	conn->send_fd_count = count;
 	conn->send_at = conn->out.len;
@@ -141,19 +156,28 @@ void conn_finish(struct server *server, struct conn *conn)
 		list_append(&server->conns.dirty, &conn->dirty_link);
 }
 
-void conn_send_error(struct server *server, struct conn *conn, const char *tag,
-		     const struct error *error)
+static void send_error(struct server *server, struct conn *conn, const char *tag, int64_t index,
+		       const struct error *error)
 {
-	struct text *text = conn_text(conn);
+	struct text *text = conn_begin(conn, tag, index);
 	const char *name = strerrorname_np(error->code);
 
-	text_append(text, "{", 1);
-	if (tag[0])
-		text_printf(text, "\"tag\":%s,", tag);
 	text_printf(text, "\"error\":{\"code\":\"%s\",\"message\":", name ? name : "EIO");
 	text_json_string(text, error->text, strlen(error->text));
 	text_append(text, "}}\n", 3);
 	conn_finish(server, conn);
+}
+
+void conn_send_error(struct server *server, struct conn *conn, const char *tag,
+		     const struct error *error)
+{
+	send_error(server, conn, tag, NO_INDEX, error);
+}
+
+void conn_send_refusal(struct server *server, struct conn *conn, const struct request *request,
+		       const struct error *error)
+{
+	send_error(server, conn, request->tag, request->batch ? request->index : NO_INDEX, error);
 }
 
 /* Has the client left so much unread that its socket takes no more? */
@@ -229,8 +253,14 @@ static void flush(struct server *server, struct conn *conn)
 	if (conn->dead)
 		return;
 	update_interest(server, conn);
-	if (was_blocked && !is_blocked(conn) && list_empty(&conn->ready_link) &&
-	    line_buffer_has_line(&conn->in))
+	if (was_blocked && !is_blocked(conn) &&
+	    (line_buffer_has_line(&conn->in) || !list_empty(&conn->batches)))
+		conn_make_ready(server, conn);
+}
+
+void conn_make_ready(struct server *server, struct conn *conn)
+{
+	if (!conn->dead && list_empty(&conn->ready_link))
 		list_append(&server->conns.ready, &conn->ready_link);
 }
 
@@ -298,13 +328,12 @@ static void work_on_line(struct server *server, struct conn *conn, const char *l
 }
 
 /* Work on some of the lines that are there. */
-static void work(struct server *server, struct conn *conn)
+static void work_on_lines(struct server *server, struct conn *conn)
 {
 	unsigned int lines = 0;
 	char *line;
 	size_t len;
 
-	list_remove(&conn->ready_link);
 	while (!conn->dead && !is_blocked(conn) && lines < LINES_A_ROUND &&
 	       line_buffer_next(&conn->in, &line, &len)) {
 		work_on_line(server, conn, line, len);
@@ -313,14 +342,23 @@ static void work(struct server *server, struct conn *conn)
 		if (unsent(conn) > CONN_OUT_SIZE / 8)
 			flush(server, conn);
 	}
+}
+
+/* One turn: some lines, some clones of batches, and what is to be said of half a line. */
+static void work(struct server *server, struct conn *conn)
+{
+	bool more;
+
+	list_remove(&conn->ready_link);
+	work_on_lines(server, conn);
+	more = !conn->dead && !is_blocked(conn) && batch_work(server, conn);
 	if (conn->dead)
 		return;
-	if (line_buffer_has_line(&conn->in)) {
-		/* A blocked one goes on when epoll says that it has read something. */
-		if (!is_blocked(conn))
-			list_append(&server->conns.ready, &conn->ready_link);
+	/* A blocked one goes on when epoll says that it has read something. */
+	if (!is_blocked(conn) && (more || line_buffer_has_line(&conn->in)))
+		conn_make_ready(server, conn);
+	if (line_buffer_has_line(&conn->in))
 		return;
-	}
 	if (line_buffer_pending(&conn->in) == conn->in.capacity) {
 		struct error error;
 

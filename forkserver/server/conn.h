@@ -35,8 +35,10 @@ struct conn {
 	struct list ready_link; /* of conns.ready: has lines to work on         */
 	struct list dirty_link; /* of conns.dirty: has output to send           */
 	struct list clones;	/* whose end it is to be told, or which it owns */
-	struct timer timer;	/* runs while half a line is there              */
-	int fd;			/* owned; clones drop it                        */
+	struct list batches;	/* that are under way, oldest first             */
+	unsigned int batch_count;
+	struct timer timer; /* runs while half a line is there              */
+	int fd;		    /* owned; clones drop it                        */
 	pid_t pid;
 	uid_t uid;
 	uint32_t interest; /* epoll events asked for                 */
@@ -93,11 +95,18 @@ void conn_close(struct server *server, struct conn *conn);
 /* The oldest unclaimed descriptor, now the caller's; -1 when there is none. */
 int conn_take_fd(struct conn *conn);
 
+/* Have its turn come in this round or the next. */
+void conn_make_ready(struct server *server, struct conn *conn);
+
+/* Which of a batch a message is about: of none. */
+#define NO_INDEX ((int64_t)-1)
+
 /*
- * Where to append a message; it must be one line. conn_finish then has it sent, or closes a
- * connection that has left too much unread.
+ * Begin a message: an object that has the tag ("": none) and the index already. The rest, up to and
+ * with its closing brace and newline, is for the caller to append; it must be one line. conn_finish
+ * then has it sent, or closes a connection that has left too much unread.
  */
-struct text *conn_text(struct conn *conn);
+struct text *conn_begin(struct conn *conn, const char *tag, int64_t index);
 void conn_finish(struct server *server, struct conn *conn);
 
 /*
@@ -109,6 +118,10 @@ void conn_attach(struct conn *conn, const int *fds, unsigned int count);
 /* One line that tells of an error, with the tag it belongs to ("": none). */
 void conn_send_error(struct server *server, struct conn *conn, const char *tag,
 		     const struct error *error);
+
+/* The same, with the request's tag and index. */
+void conn_send_refusal(struct server *server, struct conn *conn, const struct request *request,
+		       const struct error *error);
 
 /* The same, after which the connection is closed. */
 void conn_fail(struct server *server, struct conn *conn, const char *tag,

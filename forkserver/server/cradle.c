@@ -251,6 +251,11 @@ _Noreturn void cradle_start(void)
 	abort(); /* it does not return */
 }
 
+const void *cradle_argument(void)
+{
+	return layout.start->argument;
+}
+
 void cradle_prepare(const struct cradle_child *child, struct cradle_place *ret)
 {
 	struct start *start = layout.start;

@@ -79,6 +79,9 @@ void cradle_prepare(const struct cradle_child *child, struct cradle_place *ret);
 /* In the child. */
 _Noreturn void cradle_start(void);
 
+/* In the child: what it was given, as its run was. */
+const void *cradle_argument(void);
+
 /*
  * The end of this program's static memory, in which the cradle is, and near which RAM should be;
  * NULL where the heap grows from there.

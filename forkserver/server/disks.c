@@ -169,6 +169,10 @@ static void plan_slot(const struct server *server, unsigned int index, struct di
 	plan->slots[index].has_overlay = !disk->is_empty && !disk->read_only;
 	plan->slots[index].is_durable = disk->durable;
 	plan->slots[index].has_bitmap_inside = !disk->durable && overlays->is_memory;
+	/* What is known of all files in the folder need not be asked of this one. */
+	plan->slots[index].is_late = plan->in_folder && !disk->read_only && !disk->durable &&
+				     !overlays->is_tmpfs && disk->direct != DISK_DIRECT_ON;
+	plan->any_late |= plan->slots[index].is_late;
 	if (!disk->durable)
 		return;
 	overlays_name_template(name, server->options->name, overlays->run, index);

@@ -30,9 +30,11 @@ struct disk_plan {
 		bool has_overlay;
 		bool is_durable;
 		bool has_bitmap_inside; /* of its overlay's file: one in memory without a limit */
+		bool is_late;		/* its overlay's file is made by the first write */
 		const char *origin;	/* of its overlay, for a durable one */
 	} slots[MACHINE_DISKS_MAX];
 	bool in_folder; /* overlays are files, made in the folder FD_OVERLAYS */
+	bool any_late;	/* some of them when the guest runs already           */
 	bool force_sync;
 	uint64_t limit;
 	char server_name[OVERLAYS_SERVER_SIZE];

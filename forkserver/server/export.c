@@ -186,13 +186,11 @@ static int collect(struct server *server, const struct clone *clone, unsigned in
 static void send_layers(struct server *server, struct conn *conn, struct layers *layers)
 {
 	const struct export_hold *hold = &conn->hold;
-	struct text *text = conn_text(conn);
+	struct text *text;
 
 	conn_attach(conn, layers->fds, layers->count);
 	layers->count = 0;
-	text_append(text, "{", 1);
-	if (hold->tag[0])
-		text_printf(text, "\"tag\":%s,", hold->tag);
+	text = conn_begin(conn, hold->tag, NO_INDEX);
 	text_printf(text,
 		    "\"ok\":{\"size\":%" PRIu64 ",\"image_size\":%" PRIu64 ",\"descriptors\":[",
 		    layers->source.size, layers->source.image_size);
@@ -360,10 +358,7 @@ void export_release(struct server *server, struct conn *conn, const struct reque
 		return;
 	}
 	let_go(server, conn, EXPORT_NONE);
-	text = conn_text(conn);
-	text_append(text, "{", 1);
-	if (request->tag[0])
-		text_printf(text, "\"tag\":%s,", request->tag);
+	text = conn_begin(conn, request->tag, NO_INDEX);
 	text_printf(text, "\"ok\":{\"ended\":%s}}\n", ended ? "true" : "false");
 	conn_finish(server, conn);
 }

@@ -13,12 +13,12 @@
  *
  * So a clone loses the server's rights in the very fork that makes it, at no cost.
  *
- * The nursery. Some calls a clone must make once, while it is being made, and never again: above
- *all io_uring_setup(2), because whoever can make a ring without restrictions can have the kernel do
- * nearly everything, past any filter. For these there is a second `syscall` instruction, on that
- * next page, and nursery_leave unmaps it: a clone does so before its guest runs, and the same two
- * properties (nothing becomes executable, nothing moves) keep it from ever coming back. That costs
- *a munmap, 2 us.
+ * The nursery. Some calls a clone must make once, while it is being made, and never again:
+ * above all io_uring_setup(2), because whoever can make a ring without restrictions can have the
+ * kernel do nearly everything, past any filter (who wants one later asks the server: rings.h).
+ * For these there is a second `syscall` instruction, on that next page, and nursery_leave unmaps
+ * it: a clone does so before its guest runs, and the same two properties (nothing becomes
+ * executable, nothing moves) keep it from ever coming back. That costs a munmap, 2 us.
  *
  *	             [ ... gate: mov mov ... syscall ][ ret   nursery: mov mov ... syscall ret ... ]
  *	server        yes                              yes

@@ -25,7 +25,7 @@
  *	5 ...	in a clone: answer and console, as far as it has them
  * With disks (there are N of them), of which the numbers are the same in all clones, so that the
  * server can get at them:
- *	5	the folder of overlays; gone when the guest runs
+ *	5	the folder of overlays; gone when the guest runs, if all are made then
  *	6 ...	images and the template's overlays, 5 numbers for each disk at most
  *	6 + 5N	of each disk: an image given to the clone, its overlay's data, and its bitmap, as
  *		far as it has them
@@ -88,6 +88,8 @@ struct launch {
 	const struct disk_plan *disks; /* NULL: the machine has none */
 	struct launch_disk given[MACHINE_DISKS_MAX];
 	bool session;	  /* answer_fd is a packet socket that brings further requests */
+	bool framed;	  /* one of a batch: answers begin with a header               */
+	uint32_t index;	  /* then: which                                               */
 	bool share_files; /* the table of descriptors is still the server's            */
 	bool keep;	  /* live on when the server dies                              */
 	bool resets;	  /* a spare that may be reset when it has served              */

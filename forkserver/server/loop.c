@@ -89,6 +89,9 @@ static void dispatch(struct server *server, struct watch *watch, uint32_t events
 	case WATCH_BOOT:
 		boot_on_progress(server);
 		break;
+	case WATCH_RINGS:
+		rings_on_request(server);
+		break;
 	}
 }
 

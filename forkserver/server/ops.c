@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "forkserver/server/batch.h"
 #include "forkserver/server/export.h"
 #include "forkserver/server/log.h"
 #include "forkserver/server/pool.h"
@@ -16,11 +17,8 @@
 static void send_ok(struct server *server, struct conn *conn, const struct request *request,
 		    const char *name, uint64_t value)
 {
-	struct text *text = conn_text(conn);
+	struct text *text = conn_begin(conn, request->tag, NO_INDEX);
 
-	text_append(text, "{", 1);
-	if (request->tag[0])
-		text_printf(text, "\"tag\":%s,", request->tag);
 	text_printf(text, "\"ok\":{\"%s\":%" PRIu64 "}}\n", name, value);
 	conn_finish(server, conn);
 }
@@ -33,8 +31,10 @@ static void op_hello(struct server *server, struct conn *conn, const struct requ
 static void op_clone(struct server *server, struct conn *conn, const struct request *request)
 {
 	struct error error;
+	int rc = request->count ? batch_begin(server, conn, request, &error)
+				: clone_start(server, conn, request, &error);
 
-	if (clone_start(server, conn, request, &error) < 0)
+	if (rc < 0)
 		conn_send_error(server, conn, request->tag, &error);
 }
 

@@ -28,7 +28,7 @@ static int append_json(const char *data, size_t len, void *ctx)
 static void send_value(struct server *server, struct conn *conn, const struct request *request,
 		       const json_t *value)
 {
-	struct text *text = conn_text(conn);
+	struct text *text;
 	struct error error;
 
 	if (!value) {
@@ -36,9 +36,7 @@ static void send_value(struct server *server, struct conn *conn, const struct re
 		conn_send_error(server, conn, request->tag, &error);
 		return;
 	}
-	text_append(text, "{", 1);
-	if (request->tag[0])
-		text_printf(text, "\"tag\":%s,", request->tag);
+	text = conn_begin(conn, request->tag, NO_INDEX);
 	text_printf(text, "\"ok\":");
 	json_dump_callback(value, append_json, text, JSON_COMPACT);
 	text_append(text, "}\n", 2);

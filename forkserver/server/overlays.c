@@ -75,15 +75,15 @@ static int find_run(int fd, const char *server_name, uint64_t *ret, struct error
 	return 0;
 }
 
-/* Can files be made there? And are they in memory, without a limit? */
-static int probe(int fd, bool *ret_is_memory, struct error *error)
+/* Can files be made there? And are they in memory, and without a limit? */
+static int probe(struct overlays *overlays, struct error *error)
 {
-	_cleanup_close_ int file = openat(fd, ".", OVERLAYS_OPEN_UNNAMED, OVERLAYS_MODE);
+	_cleanup_close_ int file = openat(overlays->fd, ".", OVERLAYS_OPEN_UNNAMED, OVERLAYS_MODE);
 	struct statfs found = {0};
 
 	if (file >= 0) {
-		*ret_is_memory = fstatfs(file, &found) == 0 && found.f_type == TMPFS_MAGIC &&
-				 !found.f_blocks;
+		overlays->is_tmpfs = fstatfs(file, &found) == 0 && found.f_type == TMPFS_MAGIC;
+		overlays->is_memory = overlays->is_tmpfs && !found.f_blocks;
 		return 0;
 	}
 	if (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)
@@ -109,7 +109,7 @@ int overlays_open(const char *folder, const char *server_name, struct overlays *
 			       "most %u bytes",
 			       OVERLAYS_SERVER_SIZE - 1);
 	if (rc == 0)
-		rc = probe(ret->fd, &ret->is_memory, error);
+		rc = probe(ret, error);
 	if (rc == 0)
 		rc = find_run(ret->fd, server_name, &ret->run, error);
 	if (rc < 0) {

@@ -18,6 +18,7 @@
 
 #include "forkserver/server/options.h"
 #include "vmm/base/error.h"
+#include "vmm/block/disk.h"
 
 /* Bytes of a file's name, and of the server's name in it. */
 #define OVERLAYS_NAME_SIZE   256u
@@ -26,7 +27,8 @@
 struct overlays {
 	int fd;				 /* owned: the folder; -1: overlays are in memory */
 	char path[SERVE_DISK_PATH_SIZE]; /* absolute                                   */
-	bool is_memory; /* on a tmpfs without a limit, where a bitmap has its place in the file */
+	bool is_tmpfs;
+	bool is_memory; /* without a limit, too: a bitmap has its place in the file */
 	uint64_t run;
 };
 
@@ -47,7 +49,7 @@ void overlays_name_clone(char name[OVERLAYS_NAME_SIZE], const char *server_name,
 
 /* How a file with and without a name is opened. */
 #define OVERLAYS_OPEN_NAMED   (O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW)
-#define OVERLAYS_OPEN_UNNAMED (O_RDWR | O_TMPFILE | O_EXCL | O_CLOEXEC)
+#define OVERLAYS_OPEN_UNNAMED DISK_OVERLAY_OPEN
 #define OVERLAYS_MODE	      0600
 
 #endif

@@ -296,7 +296,7 @@ static void on_parked(struct server *server, struct clone *clone)
 	struct pool *pool = &server->pool;
 
 	timers_disarm(&server->timers, &clone->timer);
-	/* Its table of descriptors was its own before its guest ran. */
+	/* It has its own descriptors by now, and may be claimed, and lent others, in this round. */
 	clone_end_loan(clone);
 	leave_lists(pool, clone);
 	enter(pool, clone, CLONE_PARKED);

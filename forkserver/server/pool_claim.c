@@ -62,9 +62,11 @@ static int send_claim(const struct clone *clone, const struct request *request,
 		.flags = (gift->answer_fd >= 0 ? CLAIM_ANSWER : 0) |
 			 (gift->console_fd >= 0 ? CLAIM_CONSOLE : 0) |
 			 (request->session ? CLAIM_SESSION : 0) |
-			 (clone->spare.may_reset ? CLAIM_RESET : 0),
+			 (clone->spare.may_reset ? CLAIM_RESET : 0) |
+			 (request->batch ? CLAIM_FRAMED : 0),
 		.request_len = (uint32_t)request->body_len,
 		.next_id = clone->spare.next_id,
+		.index = request->index,
 	};
 	struct iovec iov[] = {
 		{.iov_base = &claim, .iov_len = sizeof(claim)},
@@ -282,6 +284,7 @@ bool pool_lost_claim(struct server *server, struct clone *clone, struct pool_aga
 		.gift = NO_GIFT,
 		.conn = clone->owner,
 	};
+	stash->request.batch = clone->batch;
 	ret->gift.answer_fd = fd_steal(&clone->loaned_fds[0]);
 	ret->gift.console_fd = fd_steal(&clone->loaned_fds[1]);
 	clone->spare.stash = NULL;
@@ -294,7 +297,12 @@ void pool_resend(struct server *server, struct pool_again *again)
 	struct error error;
 
 	server->pool.metrics.resent++;
-	if (clone_start_with(server, again->conn, request, &again->gift, &error) < 0 && again->conn)
-		conn_send_error(server, again->conn, request->tag, &error);
+	/* Nothing had started: the clone that serves it instead is counted. */
+	server->metrics.clones_started--;
+	if (clone_start_with(server, again->conn, request, &again->gift, &error) < 0) {
+		server->metrics.clones_refused++;
+		if (again->conn)
+			conn_send_refusal(server, again->conn, request, &error);
+	}
 	empty_stash(again->stash);
 }

@@ -58,10 +58,15 @@ static void leave(struct server *server, struct pool_wait *wait)
 
 static void refuse(struct server *server, struct pool_wait *wait, const struct error *error)
 {
-	if (wait->conn)
-		conn_send_error(server, wait->conn, wait->request.tag, error);
-	server->metrics.clones_refused++;
+	struct conn *conn = wait->conn;
+	char tag[REQUEST_TAG_SIZE];
+
+	/* First: the message may be one too many, and then all that the client has is dropped. */
+	memcpy(tag, wait->request.tag, sizeof(tag));
 	leave(server, wait);
+	server->metrics.clones_refused++;
+	if (conn)
+		conn_send_error(server, conn, tag, error);
 }
 
 static void on_timeout(struct server *server, struct timer *timer)

@@ -8,7 +8,8 @@
  *	1. the clones' program. Where it would kill, it goes on to 2 instead.
  *	2. was the call made at the gate? If so: 5.
  *	3. with disks: was it made in the nursery? If so: the nursery's program.
- *	4. with further threads: the threads' program. Else: kill.
+ *	4. is it io_uring_setup, and are clones to be given rings (rings.h)? Tell of it.
+ *	   With further threads: the threads' program. Else: kill.
  *	5. the server's program.
  *
  * Calls that the clones' table allows without looking at arguments are decided without looking at
@@ -74,7 +75,7 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_rules *rules)
 }
 
 /* Tables that are carried out as one. */
-#define TABLES_MAX 4
+#define TABLES_MAX 5
 
 struct tables {
 	const struct sandbox_rules *list[TABLES_MAX];
@@ -179,9 +180,22 @@ static int load(const struct sock_filter *code, size_t len, unsigned int flags)
 		.filter = (struct sock_filter *)(uintptr_t)code,
 	};
 
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &fprog) != 0)
-		return -errno;
-	return 0;
+	long rc = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &fprog);
+
+	return rc < 0 ? -errno : (int)rc;
+}
+
+/* Have the filter's owner told of calls by which a clone asks for a ring. */
+static void append_telling(struct program *program)
+{
+	const struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+	};
+
+	memcpy(program->code + program->len, code, sizeof(code));
+	program->len += ARRAY_SIZE(code);
 }
 
 /* For calls that no clone may make from just anywhere and that were not made at the gate. */
@@ -192,6 +206,8 @@ static int append_elsewhere(struct program *program, struct program *spare,
 	struct program *last = nursery ? spare : program;
 	int rc = 0;
 
+	if (needs->rings)
+		append_telling(last);
 	if (needs->threads)
 		rc = append_table(last, &sandbox_thread_rules);
 	else
@@ -214,6 +230,8 @@ static int load_parts(struct program parts[3], const struct sandbox_needs *needs
 
 	if (needs->disks)
 		tables.list[tables.count++] = &sandbox_disk_rules;
+	if (needs->files)
+		tables.list[tables.count++] = &sandbox_file_rules;
 	if (needs->spares)
 		tables.list[tables.count++] = &sandbox_spare_rules;
 	if (needs->resets)
@@ -227,9 +245,12 @@ static int load_parts(struct program parts[3], const struct sandbox_needs *needs
 		rc = append_gate(whole, gate_address(), &parts[1]);
 	if (rc == 0)
 		rc = append_table(whole, &sandbox_server_rules);
-	return rc < 0 ? rc : load(whole->code, whole->len, 0);
+	return rc < 0 ? rc
+		      : load(whole->code, whole->len,
+			     needs->rings ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
 }
 
+/* Returns what tells of calls, if that is needed, else 0. -errno. */
 static int load_filter(const struct sandbox_needs *needs)
 {
 	/* Not on the stack, whose pages every clone would inherit. */
@@ -251,11 +272,24 @@ static int drop_capabilities(void)
 	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
 
-int sandbox_enter(const struct sandbox_needs *needs, struct error *error)
+/* Some outer filter may tell somebody already (EBUSY), or the kernel may not know how (EINVAL). */
+static int load_best(const struct sandbox_needs *needs)
+{
+	struct sandbox_needs fewer = *needs;
+	int rc = load_filter(needs);
+
+	if (rc >= 0 || !needs->rings)
+		return rc;
+	fewer.rings = false;
+	return load_filter(&fewer);
+}
+
+int sandbox_enter(const struct sandbox_needs *needs, int *ret_rings_fd, struct error *error)
 {
 	const struct rlimit no_core = {0, 0};
 	int rc;
 
+	*ret_rings_fd = -1;
 	if (!sandbox_available())
 		return 0;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -266,11 +300,13 @@ int sandbox_enter(const struct sandbox_needs *needs, struct error *error)
 	rc = drop_capabilities();
 	if (rc < 0)
 		return error_set_errno(error, -rc, "cannot drop capabilities");
-	rc = load_filter(needs);
+	rc = load_best(needs);
 	if (rc < 0)
 		return error_set_errno(error, -rc,
 				       "cannot load the system call filter (the kernel needs "
 				       "CONFIG_SECCOMP_FILTER)");
+	if (rc > 0)
+		*ret_rings_fd = rc;
 	return 0;
 }
 
@@ -290,9 +326,10 @@ int sandbox_seal_threads(struct error *error)
 
 	if (!sandbox_available())
 		return 0;
+	/* A positive result is the thread that could not be sealed. */
 	rc = load(code, ARRAY_SIZE(code), SECCOMP_FILTER_FLAG_TSYNC);
-	if (rc < 0)
-		return error_set_errno(error, -rc, "cannot seal the threads");
+	if (rc != 0)
+		return error_set_errno(error, rc < 0 ? -rc : EBUSY, "cannot seal the threads");
 	return 0;
 }
 

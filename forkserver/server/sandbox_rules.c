@@ -12,11 +12,14 @@
 #include <linux/fs.h>
 #include <linux/sched.h>
 #include <linux/sockios.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
+#include "forkserver/server/launch.h"
+#include "forkserver/server/overlays.h"
 #include "vmm/base/util.h"
 #include "vmm/machine/machine.h"
 
@@ -27,14 +30,17 @@
 	.arg_count = 1, .args = {SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, mask, value)}
 
 /* All of KVM's ioctls have this type (include/uapi/linux/kvm.h, KVMIO). */
-#define IOCTL_TYPE_MASK 0xff00
-#define IOCTL_TYPE_KVM	0xae00
+#define IOCTL_TYPE_MASK	   0xff00
+#define IOCTL_TYPE_KVM	   0xae00
 
-#define ANY_BITS	0xffffffffffffffff
-#define INT_BITS	0xffffffff
+/* And those of a filter that tells of calls this one (include/uapi/linux/seccomp.h). */
+#define IOCTL_TYPE_SECCOMP 0x2100
+
+#define ANY_BITS	   0xffffffffffffffff
+#define INT_BITS	   0xffffffff
 
 /* What makes a new task a thread of the same process. */
-#define THREAD_FLAGS	(CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
+#define THREAD_FLAGS	   (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
 
 static const struct sandbox_rule clone_rules[] = {
 	/* running a VM */
@@ -50,6 +56,7 @@ static const struct sandbox_rule clone_rules[] = {
 	/* talking to the client and the server, by descriptors that are open already */
 	{CALL(read), .reason = "descriptors at hand"},
 	{CALL(write), .reason = "answers, console, log"},
+	{CALL(writev), .reason = "a batch's answers, behind their headers; devices' requests"},
 	{CALL(sendto), WHERE(4, ANY_BITS, 0), .reason = "answers, reports; to no address"},
 	{CALL(recvfrom), .reason = "a session's next request"},
 	{CALL(poll), .reason = "a client's descriptor that is not ready"},
@@ -82,9 +89,12 @@ static const struct sandbox_rule thread_rules[] = {
 	{CALL(getpid), .reason = "pthread_kill looks at it"},
 	{CALL(tgkill), WHERE(2, INT_BITS, MACHINE_KICK_SIGNAL), .reason = "kicks vCPU threads"},
 	{CALL(rt_sigaction), .reason = "resets the server's handlers"},
+	{CALL(sched_setscheduler), .arg_count = 2,
+	 .args = {SCMP_CMP(0, SCMP_CMP_MASKED_EQ, INT_BITS, 0),
+		  SCMP_CMP(1, SCMP_CMP_MASKED_EQ, INT_BITS, SCHED_BATCH)},
+	 .reason = "the devices' thread lets vCPUs go on; of itself, and nothing but that"},
 	{CALL(eventfd2), .reason = "devices' doorbells and interrupts: KVM_IOEVENTFD, KVM_IRQFD"},
 	{CALL(readv), .reason = "devices' requests are in pieces; descriptors at hand"},
-	{CALL(writev), .reason = "as readv"},
 	{CALL(seccomp), .reason = "sandbox_seal_threads; it can only take more away"},
 };
 
@@ -101,6 +111,17 @@ static const struct sandbox_rule disk_rules[] = {
 	{CALL(memfd_create),
 	 .reason = "an overlay in memory, made by the first write; never executable"},
 	{CALL(ftruncate), .reason = "its size"},
+};
+
+/*
+ * What exists cannot be opened so, by whatever path: it makes a new file without a name, which can
+ * be given none later.
+ */
+static const struct sandbox_rule file_rules[] = {
+	{CALL(openat), .arg_count = 2,
+	 .args = {SCMP_CMP(0, SCMP_CMP_MASKED_EQ, INT_BITS, FD_OVERLAYS),
+		  SCMP_CMP(2, SCMP_CMP_MASKED_EQ, INT_BITS, OVERLAYS_OPEN_UNNAMED)},
+	 .reason = "an overlay in a folder, made by the first write"},
 };
 
 static const struct sandbox_rule nursery_rules[] = {
@@ -143,6 +164,8 @@ static const struct sandbox_rule server_rules[] = {
 	{CALL(process_vm_readv), .reason = "a clone's figures about its disks"},
 	{CALL(sendmsg), .reason = "an export's descriptors, to the client that asked; a claim"},
 	{CALL(statx), .reason = "kind and size of files that clients give for disks"},
+	{CALL(ioctl), WHERE(1, IOCTL_TYPE_MASK, IOCTL_TYPE_SECCOMP),
+	 .reason = "clones that ask for a ring, and what they get"},
 	{CALL(kcmp), .reason = "has a clone its own table of descriptors yet?"},
 	{CALL(openat), WHERE(2, INT_BITS & ~(uint64_t)O_NOFOLLOW, O_RDONLY | O_CLOEXEC),
 	 .reason = "/proc, for memory figures, and for overlays anew; never for writing"},
@@ -164,6 +187,7 @@ const struct sandbox_rules sandbox_thread_rules = {thread_rules, ARRAY_SIZE(thre
 const struct sandbox_rules sandbox_spare_rules = {spare_rules, ARRAY_SIZE(spare_rules)};
 const struct sandbox_rules sandbox_disk_rules = {disk_rules, ARRAY_SIZE(disk_rules)};
 const struct sandbox_rules sandbox_nursery_rules = {nursery_rules, ARRAY_SIZE(nursery_rules)};
+const struct sandbox_rules sandbox_file_rules = {file_rules, ARRAY_SIZE(file_rules)};
 const struct sandbox_rules sandbox_reset_rules = {reset_rules, ARRAY_SIZE(reset_rules)};
 const struct sandbox_rules sandbox_reset_nursery_rules = {reset_nursery_rules,
 							  ARRAY_SIZE(reset_nursery_rules)};

@@ -42,6 +42,9 @@ extern const struct sandbox_rules sandbox_disk_rules;
  */
 extern const struct sandbox_rules sandbox_nursery_rules;
 
+/* What clones need on top that make an overlay's file by their first write. */
+extern const struct sandbox_rules sandbox_file_rules;
+
 /* What spares that are reset need on top. */
 extern const struct sandbox_rules sandbox_reset_rules;
 

@@ -202,10 +202,36 @@ static int open_loop(struct server *server, struct error *error)
 	return 0;
 }
 
+/*
+ * Rings that are made late: for clones without a thread for their devices (others have theirs
+ * polled from the beginning, and take much longer to make anyway).
+ */
+static bool wants_rings(const struct server *server)
+{
+	return server->options->disks.count > 0 && !server->options->disks.no_io_uring &&
+	       machine_extra_threads(server->machine) == 0 && rings_learn();
+}
+
+static int enter_sandbox(struct server *server, struct sandbox_needs *needs, struct error *error)
+{
+	int rings_fd, rc;
+
+	if (needs->disks) {
+		needs->files = server->disks.plan->any_late;
+		needs->rings = wants_rings(server);
+	}
+	rc = sandbox_enter(needs, &rings_fd, error);
+	if (rc < 0)
+		return rc;
+	if (!sandbox_available())
+		log_warning("this build (sanitizer or coverage) runs without its sandbox");
+	return rings_fd >= 0 ? rings_serve(server, rings_fd, error) : 0;
+}
+
 /* From here on the process has one thread and forks. */
 static int lock_down(struct server *server, struct error *error)
 {
-	const struct sandbox_needs needs = {
+	struct sandbox_needs needs = {
 		.threads = machine_extra_threads(server->machine) > 0,
 		.disks = server->options->disks.count > 0,
 		.spares = server->options->spares.high > 0,
@@ -224,11 +250,9 @@ static int lock_down(struct server *server, struct error *error)
 	limits_take(server);
 	/* Before the filter: it needs one of its own. */
 	anchor_start(server);
-	rc = sandbox_enter(&needs, error);
+	rc = enter_sandbox(server, &needs, error);
 	if (rc < 0)
 		return rc;
-	if (!sandbox_available())
-		log_warning("this build (sanitizer or coverage) runs without its sandbox");
 	server->serving = true;
 	server->boot.served_ns = now_ns();
 	return 0;
@@ -304,6 +328,7 @@ static struct server *server_new(const struct serve_options *options)
 	server->listener.lock_fd = -1;
 	template_init(&server->template);
 	server_disks_init(&server->disks);
+	rings_init(&server->rings);
 	boot_init(&server->boot);
 	anchor_init(&server->anchor);
 	conns_init(&server->conns);
@@ -317,6 +342,7 @@ static void server_free(struct server *server)
 	machine_free(server->machine);
 	template_done(&server->template);
 	server_disks_done(&server->disks);
+	rings_done(&server->rings);
 	kvm_host_close(server->host);
 	if (server->clones.records)
 		clones_done(&server->clones);

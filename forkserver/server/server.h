@@ -23,6 +23,7 @@
 #include "forkserver/server/metrics.h"
 #include "forkserver/server/options.h"
 #include "forkserver/server/pool.h"
+#include "forkserver/server/rings.h"
 #include "forkserver/server/template.h"
 #include "forkserver/server/timers.h"
 #include "forkserver/server/watch.h"
@@ -49,6 +50,7 @@ struct server {
 
 	struct template template; /* while it runs */
 	struct server_disks disks;
+	struct rings rings;
 	struct boot boot;
 	struct anchor anchor;
 	struct clones clones;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "forkserver/proto/fdpass.h"
+#include "forkserver/server/batch.h"
 #include "forkserver/server/clone.h"
 #include "forkserver/server/export.h"
 #include "forkserver/server/log.h"
@@ -254,11 +255,8 @@ static void append_stages(struct text *text, const struct clone *clone)
 static void send_ended(struct server *server, struct clone *clone, const struct verdict *verdict)
 {
 	struct conn *conn = clone->owner;
-	struct text *text = conn_text(conn);
+	struct text *text = conn_begin(conn, clone->tag, clone->index);
 
-	text_append(text, "{", 1);
-	if (clone->tag[0])
-		text_printf(text, "\"tag\":%s,", clone->tag);
 	text_printf(text, "\"ended\":{\"id\":%lu,\"pid\":%d,\"reason\":\"%s\",\"status\":%u",
 		    clone->id, clone->pid, forkvm_end_name(verdict->end), verdict->status);
 	if (verdict->text[0]) {
@@ -303,6 +301,8 @@ static void tell_end(struct server *server, struct clone *clone, const struct ve
 	export_on_clone_end(server, clone);
 	if (clone->owner)
 		send_ended(server, clone, verdict);
+	if (clone->batch)
+		batch_on_end(server, clone);
 }
 
 bool clone_end_life(struct server *server, struct clone *clone, const struct report_packet *packet,
@@ -349,6 +349,8 @@ void clone_on_exit(struct server *server, struct clone *clone)
 		free_record(server, clone);
 	} else if (pool_lost_claim(server, clone, &again)) {
 		export_on_clone_end(server, clone);
+		if (clone->batch)
+			batch_on_end(server, clone);
 		log_info("spare %lu had died when it was claimed: %s", clone->id, verdict.text);
 		free_record(server, clone);
 		pool_resend(server, &again);

@@ -164,6 +164,12 @@ static inline int sys_unlink(const char *path)
 	return (int)sys_call(SYS_unlink, (uintptr_t)path, 0, 0, 0);
 }
 
+/* An ioctl of the descriptor that tells of calls (seccomp_unotify(2)). */
+static inline int sys_seccomp_ioctl(int fd, unsigned long request, void *argument)
+{
+	return (int)sys_call(SYS_ioctl, sys_int(fd), request, (uintptr_t)argument, 0);
+}
+
 /* A copy of fd at the lowest free number from floor up, close-on-exec. */
 static inline int sys_dup_above(int fd, int floor)
 {

@@ -15,6 +15,7 @@ enum watch_kind {
 	WATCH_SPARE,	/* struct spare: it parks     */
 	WATCH_ANCHOR,	/* struct anchor: its end     */
 	WATCH_BOOT,	/* the template, as it boots  */
+	WATCH_RINGS,	/* a clone asks for a ring    */
 };
 
 struct watch {

@@ -8,6 +8,7 @@ usage: smoke.py BIN_DIR
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,9 @@ def check_report(figures, count, label):
 def good_runs():
     check_report(report("--count", "30"), 30, "closed loop")
     check_report(report("--count", "40", "--concurrency", "4"), 40, "closed loop, 4")
+    for batch in ("1", "8", "40", "41"):
+        check_report(report("--count", "40", "--batch", batch, "--stub", "echo"), 40, "batches")
+    check_report(report("--count", "41", "--batch", "3", "--concurrency", "10"), 41, "batches")
     check_report(report("--count", "40", "--rate", "200"), 40, "open loop")
     check_report(report("--count", "50", "--alive", "--stub", "unique"), 50, "alive")
     check_report(report("--count", "20", "--stub", "echo", "--request", "x" * 60000), 20, "echo")
@@ -64,6 +68,79 @@ def good_runs():
     assert boot["latency_us"]["p50"] > 0 and boot["p50_ratio"] > 0 and figures["floor"], boot
     figures = report("--count", "5", "--server-option", "--max-clones", "--server-option", "50")
     check_report(figures, 5, "server option")
+
+
+def check_loop(loop, workers, count):
+    assert loop["workers"] == workers, loop
+    for variant in ("plain", "lean"):
+        row = loop[variant]
+        assert (row["ok"], row["failed"], row["failure"]) == (count, 0, ""), row
+        assert row["clones_per_s"] >= row["ended_per_s"] > 0 and row["seconds"] > 0, row
+        assert row["cpu_us_per_clone"]["clone"] > 0, row
+
+
+def parallel():
+    """The floor's own parallel loop, alone and beside a storm."""
+    floor = os.path.join(BIN, "floor")
+    figures = json.loads(run(floor, "--parallel", "2", "--count", "50", "--json", "-").stdout)
+    check_loop(figures["parallel"], 2, 50)
+    assert figures["plain"]["ok"] == 50 and figures["lean"]["ok"] == 50, figures
+    done = run(floor, "--parallel", "3", "--count", "1100", "--no-latency", "--json", "-")
+    figures = json.loads(done.stdout)
+    check_loop(figures["parallel"], 3, 1100)
+    assert "plain" not in figures, "latencies were not asked for"
+    table = run(floor, "--parallel", "2", "--count", "2", "--no-latency").stdout
+    assert "2 at once" in table and "in all" not in table, table
+    done = run(floor, "--parallel", "2", "--count", "5", "--stub", "crash", "--no-latency",
+               "--json", "-", status=1)
+    for variant in ("plain", "lean"):
+        row = json.loads(done.stdout)["parallel"][variant]
+        assert (row["ok"], row["failed"]) == (0, 5) and "run" in row["failure"], row
+    for options, word in ((["--parallel", "0"], "--parallel"), (["--no-latency"], "--parallel")):
+        assert word in run(floor, *options, status=2).stderr, options
+    lose_a_worker(floor)
+    storm_beside_floor()
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as text:
+        return [int(child) for child in text.read().split()]
+
+
+def lose_a_worker(floor):
+    """One of the loop's processes is killed: the others are ended too, and it is said."""
+    with subprocess.Popen([floor, "--parallel", "3", "--count", "10000000", "--no-latency"],
+                          stderr=subprocess.PIPE, text=True) as process:
+        workers = []
+        while process.poll() is None and len(workers) < 3:
+            workers = children(process.pid)
+        os.kill(workers[0], signal.SIGKILL)
+        stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 1 and "ended early" in stderr, stderr
+    assert not [pid for pid in workers if os.path.exists(f"/proc/{pid}")], workers
+
+
+def storm_beside_floor():
+    path = os.path.join(os.environ["TMPDIR"], "beside.html")
+    page_options = ["--html", path, "--json", "-"]
+    done = storm("--count", "60", "--concurrency", "3", "--floor", "--no-memory", *page_options)
+    figures = json.loads(done.stdout)
+    assert figures["failed"] == 0 and figures["p99_to_floor"]["lean"] > 0, figures
+    assert figures["ended_per_s"] > 0, figures
+    turns = figures["storm"]
+    assert turns["turns"] == 5 and turns["count"] == 12, turns
+    assert turns["rate_to_floor"]["plain"] > 0 and turns["rate_to_floor"]["lean"] > 0, turns
+    assert 3 in [loop["workers"] for loop in turns["floor"]], turns
+    assert len(turns["forkvm"]["ended_per_s_of_turns"]) == 5, turns
+    assert set(turns["forkvm"]["cpu_us_per_clone"]) == {"client", "server", "clone"}, turns
+    with open(path, encoding="utf-8") as text:
+        assert "parallel loop" in text.read()
+    os.unlink(path)
+    table = storm("--count", "20", "--concurrency", "2", "--floor", "--no-memory").stdout
+    assert "times floor's parallel loop (plain)" in table and "floor's p99" in table, table
+    assert "storm" not in report("--count", "5", "--floor"), "one at a time is no storm"
+    done = storm("--count", "10", "--concurrency", "2", "--floor", "--stub", "crash", status=1)
+    assert "floor ended" in done.stderr, done.stderr
 
 
 def bad_runs():
@@ -178,6 +255,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TMPDIR"] = folder
         good_runs()
+        parallel()
         bad_runs()
         page()
         sweep()

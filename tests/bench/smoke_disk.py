@@ -47,9 +47,10 @@ def good(folder):
     assert len(figures["throughput"]) == 12, shown
     for row in figures["throughput"]:
         assert row["ratio"] > 0 and row["exit_us"] > 0 and row["exits"] < 1 / 30, row
+        assert 0 < row["cpu_us"] and 0 < row["plain_cpu_us"] and row["exit_cpu_us"] > 0, row
     assert figures["clones"][0]["name"] == "no disk" and len(figures["clones"]) == 3, shown
     assert all(row["p50"] > 0 and row["private_kib"] > 0 for row in figures["clones"]), shown
-    assert len(figures["targets"]) == 8, figures["targets"]
+    assert len(figures["targets"]) == 9, figures["targets"]
 
 
 def bad(folder):

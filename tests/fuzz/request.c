@@ -47,6 +47,11 @@ static void parse(const char *line, size_t len)
 			   (unsigned int)request.answer + request.console + request.disk_count);
 	for (unsigned int i = 0; i < request.disk_count; i++)
 		FUZZ_CHECK(request.disks[i].slot < FORKVM_PROTOCOL_MAX_DISKS);
+	FUZZ_CHECK(request.count <= FORKVM_PROTOCOL_MAX_BATCH &&
+		   request.body_len <= FORKVM_PROTOCOL_MAX_REQUEST);
+	FUZZ_CHECK(!request.has_parts || request.part_ends[request.count - 1] == request.body_len);
+	for (uint32_t i = 1; request.has_parts && i < request.count; i++)
+		FUZZ_CHECK(request.part_ends[i - 1] <= request.part_ends[i]);
 	FUZZ_CHECK(request.op != REQUEST_KILL || request.has_id != request.all);
 }
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Servers that keep spares."""
 
-from harness import Server, wait_until
+import os
+import signal
+
+from harness import Server, stat_of, wait_until
 
 
 class PoolServer(Server):
@@ -23,6 +26,13 @@ class PoolServer(Server):
 
     def wait_served(self):
         wait_until(lambda: self.stats()["clones"]["live"] == 0, "no clone serves anybody")
+
+
+def stop(pids):
+    """Have these processes stand still, wherever they are."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: all(stat_of(pid)[0] == "T" for pid in pids), "they have stopped")
 
 
 def words(answer):

@@ -12,7 +12,7 @@ import signal
 import disks
 import harness
 from disks import Session
-from harness import wait_until
+from harness import is_alive, wait_until
 
 SEED = int(os.environ.get("FORKVM_TEST_SEED", "0")) or random.randrange(1 << 32)
 
@@ -153,6 +153,26 @@ class Device(disks.DiskTestCase):
             self.assert_end(session.end(), "done")
             told = server.stats()["disks"]["0"]
             self.assertEqual((told["requests"]["write"], told["requests"]["flush"]), (30, 10))
+
+    def test_the_thread_for_devices_lets_vcpus_go_on(self):
+        """It takes no processor from one that rings; the vCPUs' threads are as any others."""
+        with self.serve("--cpus", "2") as server, Session(server) as session:
+            policies = [os.sched_getscheduler(int(task))
+                        for task in os.listdir(f"/proc/{session.pid}/task")]
+            self.assertEqual(policies.count(os.SCHED_BATCH), 1)
+            self.assertGreaterEqual(policies.count(os.SCHED_OTHER), 2)
+
+
+    def test_a_ring_when_the_server_is_gone(self):
+        """Nobody is there to make it: the clone does without."""
+        server = self.serve("--keep-clones").start()
+        with Session(server, detach=True) as session:
+            server.kill()
+            for kind in ("randread", "randwrite"):
+                told = session.do(f"op=loop kind={kind} size=4096 depth=16 n=64")
+                self.assertEqual(told["requests"], "64")
+        wait_until(lambda: not is_alive(session.pid), "it ends when its client leaves")
+        server.clean()
 
 
 if __name__ == "__main__":

@@ -4,10 +4,13 @@
 has broken out of its VM would make it; a forbidden one must end the clone with SIGSYS, and only it."""
 
 import ctypes
+import errno
+import json
 import os
 import shutil
 import signal
 import struct
+import sys
 import tempfile
 
 import disks
@@ -34,6 +37,7 @@ FORBIDDEN = {
     "arch_prctl": (158, 0x1002, 0), "setrlimit": (160, 7, 0), "chroot": (161, 0),
     "mount": (165, 0, 0, 0), "tkill": (200, 1, 9), "epoll_create": (213, 1),
     "tgkill": (234, 1, 1, 9), "openat": (257, -100, 0, 0), "unshare": (272, 0x10000000),
+    "sched_setscheduler": (144, 0, 1, 0),
     "eventfd2": (290, 0, 0), "process_vm_readv": (310, 1, 0, 0, 0, 0), "kcmp": (312, 1, 1, 2),
     "seccomp": (317, 1, 0, 0), "memfd_create": (319, 0, 0), "bpf": (321, 0, 0),
     "execveat": (322, -100, 0, 0, 0, 0), "userfaultfd": (323, 0),
@@ -51,6 +55,16 @@ FORBIDDEN = {
 }
 # What clones with disks may do on top.
 DISKS = ("io_uring_enter", "pwritev", "fallocate", "fdatasync", "memfd_create", "ftruncate")
+# The folder of overlays, where they may make files without names and open nothing that exists.
+FD_OVERLAYS = 5
+IN_FOLDER = {
+    "openat for reading": (257, FD_OVERLAYS, 0, os.O_RDONLY | os.O_CLOEXEC),
+    "openat of a new name": (257, FD_OVERLAYS, 0,
+                             os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC),
+    "openat elsewhere": (257, -100, 0, os.O_RDWR | os.O_TMPFILE | os.O_EXCL | os.O_CLOEXEC),
+    "openat with a way to a name": (257, FD_OVERLAYS, 0, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC),
+    "linkat": (265, FD_OVERLAYS, 0, -100, 0, 0x1000), "getdents64": (217, FD_OVERLAYS, 0, 0),
+}
 # Harmless in themselves, and needed: the clone goes on. getppid and a write of nothing.
 ALLOWED = {"getppid": (110,), "write": (1, 2, 0, 0), "brk": (12, 0), "close": (3, 77),
            "fcntl how it is open": (72, 2, 3)}
@@ -169,10 +183,10 @@ class Sandbox(harness.TestCase):
                       os.path.join(folder, "overlays"), *options)
 
     def test_forbidden_calls_with_disks(self):
-        """What made its rings, overlays and bitmaps is behind it, above all io_uring_setup."""
+        """What made its rings, overlays and bitmaps is behind it."""
         with self.serve_disks("spin") as server, server.connect() as connection:
-            for name, call in FORBIDDEN.items():
-                if name in DISKS:
+            for name, call in {**FORBIDDEN, **IN_FOLDER}.items():
+                if name in DISKS + ("io_uring_setup",):
                     continue
                 with self.subTest(call=name):
                     self.assert_end(self.inject(connection, call, server), "host-error")
@@ -189,6 +203,94 @@ class Sandbox(harness.TestCase):
                         traced.restore()
                         session.do("op=fill count=2")
                 self.assert_end(session.end(), "done")
+
+    def setup_ring(self, session, place, entries=128):
+        """What io_uring_setup gives the clone, which asks for what is not restricted."""
+        traced = self.trace(session.pid)
+        self.assertTrue(traced.aim(425, entries, 0, place))
+        number = traced.step()
+        traced.restore()
+        return number
+
+    def error_of_register(self, pid, number):
+        """Why the kernel refuses to enable a clone's ring once more."""
+        with open(os.pidfd_open(pid), "rb", buffering=0) as pidfd:
+            ring = LIBC.syscall(438, pidfd.fileno(), number, 0)  # pidfd_getfd
+        self.assertGreaterEqual(ring, 0)
+        self.assertEqual(LIBC.syscall(427, ring, 12, None, 0), -1)
+        os.close(ring)
+        return ctypes.get_errno()
+
+    def test_rings_that_a_clone_asks_for(self):
+        """They are the server's to make, whatever the clone says: restricted, and only so many."""
+        with self.serve_disks("blk", "--args", "disks=2") as server:
+            with disks.Session(server) as session, disks.Session(server) as other:
+                self.assertEqual(self.setup_ring(session, 12345), -errno.EPERM, "no such clone")
+                # Places are given in order, and one clone was made before the other.
+                self.assertEqual(self.setup_ring(session, 1), -errno.EPERM, "another's")
+                for number in (self.setup_ring(session, 0), self.setup_ring(session, 0, 1)):
+                    self.assertEqual(self.error_of_register(session.pid, number), errno.EACCES)
+                for _ in range(3):
+                    self.assertEqual(self.setup_ring(session, 0), -errno.EPERM, "too many")
+                # Without one, it is slower.
+                session.do("op=loop kind=randread size=4096 depth=16 n=64")
+                other.do("op=loop kind=randread size=4096 depth=16 n=64")
+                self.assertEqual(self.disk_figures(server, session)["enters"], 0)
+                self.assertGreater(self.disk_figures(server, other)["enters"], 0)
+                self.assert_end(session.end(), "done")
+                self.assert_end(other.end(), "done")
+            server.check_serving()
+
+    def disk_figures(self, server, session):
+        return json.loads(server.cli("inspect", session.id, "--json").stdout)["disks"]["0"]
+
+    def ring_count(self, session):
+        folder = f"/proc/{session.pid}/fd"
+        return sum(os.readlink(f"{folder}/{fd}") == "anon_inode:[io_uring]"
+                   for fd in os.listdir(folder))
+
+    def test_when_a_ring_is_made(self):
+        """Not before it is of use: by several requests at once."""
+        with self.serve_disks("blk", "--args", "disks=2") as server:
+            with disks.Session(server) as session:
+                session.do("op=loop kind=randread size=4096 depth=1 n=4")
+                self.assertEqual(self.ring_count(session), 0)
+                session.do("op=loop kind=randread size=4096 depth=2 n=4")
+                self.assertEqual(self.ring_count(session), 1)
+
+    def test_where_nobody_can_be_told_of_calls(self):
+        """A filter outside that tells somebody leaves no room for another: clones make their rings
+        themselves, before their guests run."""
+        server = self.serve_disks("blk", "--args", "disks=2")
+        server.args[:0] = [sys.executable, "-c", OUTER_FILTER]
+        with server:
+            with disks.Session(server) as session:
+                self.assertEqual(self.ring_count(session), 1)
+                session.do("op=loop kind=randread size=4096 depth=16 n=64")
+                self.assertGreater(self.disk_figures(server, session)["enters"], 0)
+            with server.connect() as connection:
+                clone = connection.session(progress=True)
+                pid = connection.read_line()["started"]["pid"]
+                clone.recv(4096)
+                wait_until(lambda: self.aim(pid, FORBIDDEN["io_uring_setup"]), "it is parked")
+                self.assert_end(connection.read_line()["ended"], "host-error")
+                clone.close()
+
+    def test_who_asks_for_a_ring_and_is_killed(self):
+        """The server does not wait for it, nor do others."""
+        with self.serve_disks("blk", "--args", "disks=2") as server:
+            for _ in range(5):
+                session = disks.Session(server)
+                os.kill(server.pid, signal.SIGSTOP)
+                session.socket.send(b"op=loop kind=randread size=4096 depth=16 n=64")
+                wait_until(lambda: in_call(session.pid, 425), "it waits for its ring")
+                os.kill(session.pid, signal.SIGKILL)
+                os.kill(server.pid, signal.SIGCONT)
+                session.close()
+            with disks.Session(server) as session:
+                session.do("op=loop kind=randread size=4096 depth=16 n=64")
+                self.assertGreater(self.disk_figures(server, session)["enters"], 0)
+            server.wait_quiet()
 
     def executable_bytes(self, pid):
         with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
@@ -215,7 +317,8 @@ class Sandbox(harness.TestCase):
                     with open(f"/proc/{session.pid}/fdinfo/{fd}", encoding="ascii") as info:
                         flags = int(info.read().split("flags:")[1].split()[0], 8)
                     if os.path.isdir(f"/proc/{session.pid}/fd/{fd}"):
-                        self.fail(f"a folder is open: {link}")
+                        self.assertEqual(int(fd), FD_OVERLAYS, link)
+                        continue
                     if link.startswith(("/dev/", "socket:", "anon_inode:")) or int(fd) == 2:
                         continue
                     (writable if flags & os.O_ACCMODE else read_only).append(link)
@@ -244,7 +347,7 @@ class Sandbox(harness.TestCase):
     def test_forbidden_calls_with_several_vcpus(self):
         with Server("smp", "--cpus", 2) as server, server.connect() as connection:
             for name in ("fork", "clone", "vfork", "socket", "openat", "execve", "kill", "tkill",
-                         "mmap executable", "seccomp"):
+                         "mmap executable", "seccomp", "sched_setscheduler"):
                 with self.subTest(call=name):
                     session = connection.session(progress=True)
                     pid = connection.read_line()["started"]["pid"]
@@ -345,6 +448,27 @@ class Sandbox(harness.TestCase):
                 wait_until(lambda: not any(map(is_alive, children)), "its children are gone")
                 server.process.wait()
                 server.clean()
+
+
+# Runs a program under a filter that allows everything and has a listener, which a child keeps.
+OUTER_FILTER = """
+import ctypes, os, signal, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+allow = ctypes.create_string_buffer(struct.pack("<HBBI", 6, 0, 0, 0x7fff0000))
+program = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", 1, ctypes.addressof(allow)))
+libc.prctl(38, 1, 0, 0, 0)
+listener = libc.syscall(317, 1, 8, program)
+assert listener >= 0, os.strerror(ctypes.get_errno())
+if os.fork() == 0:
+    libc.prctl(1, signal.SIGKILL, 0, 0, 0)
+    signal.pause()
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def in_call(pid, number):
+    with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+        return file.read().split()[0] == str(number)
 
 
 def find_syscall(pid, avoid):

@@ -9,17 +9,11 @@ import threading
 import time
 
 import harness
+import tracing
 from harness import Server, wait_until
-from spares import PoolServer, words
+from spares import PoolServer, stop, words
 
 SIZE = 1 << 17
-
-
-def stop(pids):
-    """Have these processes stand still, wherever they are."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: all(harness.stat_of(pid)[0] == "T" for pid in pids), "they have stopped")
 
 
 class Claims(harness.TestCase):
@@ -47,6 +41,33 @@ class Claims(harness.TestCase):
             self.assertEqual(pool["misses"], 120 - claimed)
             self.assertEqual(server.stats()["clones"]["started"], 120)
             server.wait_parked(4)
+
+    def test_parked_and_claimed_in_one_round(self):
+        """The server goes to wait with a spare just made, and finds that it has parked, and a claim of
+        it, in one round: what the spare was lent is closed, and nothing goes round in circles."""
+        with PoolServer("echo", spares="1") as server, server.connect() as connection:
+            def at_rest():
+                wait_until(lambda: connection.call("stats")["spares"]["parked"] == 1, "it has parked")
+                self.assertEqual(connection.call("stats")["connections"]["open"], 1)
+                return harness.count_fds(server.pid)
+            before = at_rest()
+            for _ in range(5):
+                traced = tracing.Server(server.pid)
+                connection.send({"op": "clone", "request": "x"})
+                spare = traced.run_until_fork()
+                traced.run_until_wait()
+                tracing.detach(spare)
+                wait_until(lambda: tracing.is_receiving(spare), "it has parked")
+                # Requests come before spares, but only 16 in a row.
+                for _ in range(17):
+                    connection.send({"op": "clone", "request": "y"})
+                tracing.detach(server.pid)
+                ends = [connection.read_line()["ended"] for _ in range(18)]
+                for end in ends:
+                    self.assert_end(end, "done")
+                self.assertIn(spare, [end["pid"] for end in ends])
+                self.assertEqual(server.process.poll(), None)
+                self.assertLessEqual(at_rest(), before)
 
     def test_stages_and_the_time_of_day(self):
         """It was made before it was asked for, and knows what time it is now."""
@@ -382,7 +403,9 @@ class Trouble(harness.TestCase):
                 self.assertEqual(started["id"], end["id"])
             self.assertGreater(killed, 0)
             self.assertEqual(server.pool()["resent"], killed)
-            self.assertEqual(server.stats()["clones"]["ended"]["killed"], 0)
+            clones = server.stats()["clones"]
+            self.assertEqual(clones["ended"]["killed"], 0)
+            self.assertEqual(clones["started"], 1)
 
     def test_a_claim_that_was_not_taken_and_a_client_that_left(self):
         with PoolServer("echo", "--spare-rate", "1", spares="1") as server:

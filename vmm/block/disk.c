@@ -220,14 +220,25 @@ static bool wants_ring(const struct disk *disk)
 	return wants && !disk->force_sync;
 }
 
-int disk_start(struct disk *disk, struct error *error)
+static void begin(struct disk *disk)
 {
-	int rc;
-
 	assert(!disk->arena);
 	disk->stats = (struct disk_stats){0};
 	memset(disk->trouble, 0, sizeof(disk->trouble));
 	memset(disk->told, 0, sizeof(disk->told));
+}
+
+void disk_start_late(struct disk *disk)
+{
+	begin(disk);
+	disk->ring_is_late = wants_ring(disk);
+}
+
+int disk_start(struct disk *disk, struct error *error)
+{
+	int rc;
+
+	begin(disk);
 	if (!wants_ring(disk))
 		return 0;
 	rc = ring_open(&disk->ring, disk->depth);
@@ -240,6 +251,8 @@ void disk_stop(struct disk *disk)
 {
 	assert(disk->pieces == 0);
 	ring_close(&disk->ring);
+	disk->ring_is_late = false;
+	disk->expected = 0;
 	if (disk->arena)
 		munmap(disk->arena, sizeof(*disk->arena));
 	disk->arena = NULL;
@@ -265,6 +278,7 @@ int disk_freeze(struct disk *disk, struct error *error)
 	assert(disk->in_flight == 0);
 	/* What is left is done without it: it would give this thread a worker, for good. */
 	ring_close(&disk->ring);
+	disk->ring_is_late = false;
 	if (disk->mode == DISK_WRITE_THROUGH && disk->size > 0)
 		return error_set(error, EINVAL,
 				 "disk: written through, which only a single VM's disk can be");

@@ -27,25 +27,28 @@
  * overlay are inherited and kept; the ring and its own overlay each clone has to itself.
  *
  * System calls of a started disk: io_uring_enter, preadv, pwritev, fallocate, fdatasync; for what
- *it makes when it is first used, memory and memfd_create, ftruncate, dup3, close. All others are
- *made before disk_start returns, by base/call.h.
+ * it makes when it is first used, memory and memfd_create, openat (in the overlay's folder, as
+ * DISK_OVERLAY_OPEN says), ftruncate, dup3, close. All others are made before disk_start returns,
+ * by base/call.h; a ring that comes late, by ring_obtain (ring.h).
  *
  * No locking: one caller at a time.
  */
 #ifndef FORKVM_VMM_BLOCK_DISK_H
 #define FORKVM_VMM_BLOCK_DISK_H
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
 #include "vmm/base/error.h"
 
-#define DISK_SECTOR	512u
-#define DISK_BLOCK	4096u
-#define DISK_LAYERS_MAX 8u    /* overlays, the image not counted */
-#define DISK_DEPTH_MAX	1024u /* requests in flight */
-#define DISK_IOV_MAX	1024u /* iovecs of one request: the kernel's own limit */
+#define DISK_SECTOR	   512u
+#define DISK_BLOCK	   4096u
+#define DISK_LAYERS_MAX	   8u	 /* overlays, the image not counted */
+#define DISK_DEPTH_MAX	   1024u /* requests in flight */
+#define DISK_DEPTH_DEFAULT 128u	 /* where nothing else is asked for */
+#define DISK_IOV_MAX	   1024u /* iovecs of one request: the kernel's own limit */
 
 enum disk_mode {
 	DISK_OVERLAY,	    /* the image is never written: writes go to an overlay       */
@@ -64,8 +67,15 @@ enum disk_direct {
 struct disk_overlay {
 	/* Empty, open for reading and writing; -1: a memfd is made when the first change comes. */
 	int data_fd;
-	int memfd_number; /* the number that such a memfd gets; 0: any */
-	uint64_t limit; /* bytes it may hold, in whole blocks; 0: any number                     */
+	/*
+	 * With data_fd -1: where the first change makes a file without a name instead (O_TMPFILE),
+	 * and a memfd for the bitmap. Not owned. Not on a file system in memory, not durable, not
+	 * with O_DIRECT. 0 or -1: none.
+	 */
+	int folder_fd;
+	int data_number; /* the number that such a memfd, or file, gets; 0: any */
+	int map_number;	 /* and that of its bitmap, if that is apart; 0: any    */
+	uint64_t limit;	 /* bytes it may hold, in whole blocks; 0: any number                     */
 	/*
 	 * An empty memfd for the bitmap, for an owner who wants to export the disk while it is in
 	 * use; 0 or -1: one is made. Not with a data_fd that is a memfd: the bitmap lies in that.
@@ -77,6 +87,9 @@ struct disk_overlay {
 
 /* A disk_overlay's initial value: in memory, without a limit. */
 #define DISK_OVERLAY_IN_MEMORY ((struct disk_overlay){.data_fd = -1})
+
+/* How the file without a name is opened: what exists already cannot be opened so. */
+#define DISK_OVERLAY_OPEN      (O_RDWR | O_TMPFILE | O_EXCL | O_CLOEXEC)
 
 struct disk_config {
 	int image_fd; /* owned by the disk, on errors too; -1: none */
@@ -168,6 +181,17 @@ enum disk_mode disk_get_mode(const struct disk *disk);
  * each process, before the guest runs. -errno: no descriptor or no memory is to be had.
  */
 int disk_start(struct disk *disk, struct error *error);
+
+/*
+ * The same, but a ring is made by the first pass that is told to have several requests: many a
+ * clone has none, and one request by itself is done sooner by a system call of its own. For who
+ * waits for what it submits; disk_event_fd tells of no such ring. Where one is refused then, the
+ * disk goes on without.
+ */
+void disk_start_late(struct disk *disk);
+
+/* The next pass has so many requests. Without being told, a disk takes each for the only one. */
+void disk_expect(struct disk *disk, uint32_t requests);
 
 /* A descriptor that can be read when disk_reap would find something; -1 when there is no ring. */
 int disk_event_fd(const struct disk *disk);

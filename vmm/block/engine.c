@@ -96,6 +96,13 @@ void disk_submit(struct disk *disk, struct disk_request *request)
 		disk_change(disk, request);
 }
 
+void disk_expect(struct disk *disk, uint32_t requests)
+{
+	/* Only who asks for it has its page written to. */
+	if (disk->ring_is_late)
+		disk->expected = requests;
+}
+
 static void end_pass(struct disk *disk)
 {
 	struct disk_stats *stats = &disk->stats;
@@ -107,6 +114,7 @@ static void end_pass(struct disk *disk)
 	stats->depth_max = max_u64(stats->depth_max, disk->in_flight);
 	stats->depth_sum += disk->in_flight;
 	disk->pass = 0;
+	disk->expected = 0;
 }
 
 static bool has_unsubmitted(const struct disk *disk)

@@ -100,6 +100,8 @@ struct disk {
 	/* from disk_start to disk_stop */
 	struct arena *arena;
 	struct ring ring;
+	bool ring_is_late;     /* there is none yet, and there may be one */
+	uint32_t expected;     /* requests of this pass, as far as is known */
 	uint32_t fresh_pieces; /* of arena->pieces, how many were ever used */
 	struct piece *free_pieces;
 	uint32_t used_slices;

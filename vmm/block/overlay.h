@@ -54,7 +54,8 @@ struct overlay_header {
 
 struct overlay {
 	struct block_file file; /* of one that is not made yet: none, in memory */
-	int number;		/* that the memfd is to have when it is made; 0: any */
+	int folder_fd;		/* not owned: where a file is made for it; -1: in memory */
+	int number, map_number; /* that descriptors are to have when they are made; 0: any */
 	int map_fd;		/* owned; the bitmaps' own memfd; -1: there is none */
 	uint64_t *held;		/* bitmap */
 	uint64_t *holes;	/* the second one; NULL when frozen */
@@ -67,6 +68,9 @@ struct overlay {
 	bool punched;		/* there are bits in holes */
 };
 
+#define OVERLAY_NONE ((struct overlay){.file = BLOCK_FILE_NONE, .map_fd = -1, .folder_fd = -1})
+#define OVERLAY_MODE 0600 /* of a file that is made for one */
+
 /* How an overlay is made. */
 struct overlay_config {
 	const struct disk_overlay *storage; /* its descriptors are taken in any case */
@@ -78,8 +82,9 @@ struct overlay_config {
 };
 
 /*
- * Errors as of disk_open. On failure *overlay is as after overlay_done. One in memory holds
- * nothing, costs nothing, and is not made before overlay_make: many a clone never writes.
+ * Errors as of disk_open. On failure *overlay is as after overlay_done. One in memory, or in a
+ * folder, holds nothing, costs nothing, and is not made before overlay_make: many a clone never
+ * writes.
  */
 int overlay_init(struct overlay *overlay, const struct overlay_config *config, struct error *error);
 void overlay_done(struct overlay *overlay);

@@ -150,8 +150,10 @@ static int set_up(struct overlay *overlay, const struct overlay_config *config, 
 	if (fd < 0 && *map_fd >= 0)
 		return bitmap_is_inside(error);
 	if (fd < 0) {
-		overlay->file.in_memory = true;
-		overlay->number = storage->memfd_number;
+		overlay->folder_fd = storage->folder_fd > 0 ? storage->folder_fd : -1;
+		overlay->file.in_memory = overlay->folder_fd < 0;
+		overlay->number = storage->data_number;
+		overlay->map_number = storage->map_number;
 		return 0;
 	}
 	rc = block_file_open(&overlay->file, fd, "overlay's file", false, true, config->durable,
@@ -172,7 +174,7 @@ int overlay_init(struct overlay *overlay, const struct overlay_config *config, s
 	_cleanup_close_ int map_fd = config->storage->map_fd > 0 ? config->storage->map_fd : -1;
 	int rc;
 
-	*overlay = (struct overlay){.file = BLOCK_FILE_NONE, .map_fd = -1};
+	*overlay = OVERLAY_NONE;
 	rc = set_up(overlay, config, &data_fd, &map_fd, error);
 	if (rc < 0)
 		overlay_done(overlay);
@@ -194,31 +196,90 @@ void overlay_done(struct overlay *overlay)
 	unmap_bitmaps(overlay);
 	fd_close(&overlay->map_fd);
 	block_file_close(&overlay->file);
-	*overlay = (struct overlay){.file = BLOCK_FILE_NONE, .map_fd = -1};
+	*overlay = OVERLAY_NONE;
 }
 
-/* By calls that are allowed to whoever runs a guest (disk.h), so not by those of call.h. */
+/*
+ * What follows is done by calls that are allowed to whoever runs a guest (disk.h), so not by those
+ * of call.h.
+ */
+
+/* Give a new descriptor (-1: errno) its number, 0: any. Taken on errors too. -errno. */
+static int place(int fd, int number)
+{
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	if (number == 0 || number == fd)
+		return fd;
+	rc = dup3(fd, number, O_CLOEXEC) < 0 ? -errno : number;
+	close(fd);
+	return rc;
+}
+
+/* Data and bitmap: one memfd, in which the bitmap begins at an offset, or a file and a memfd. */
+struct made {
+	int fd, map_fd;
+	uint64_t map_offset;
+};
+
+static int make_in_memory(const struct overlay *overlay, struct made *ret)
+{
+	ret->fd = memfd_create("forkvm-overlay", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	ret->map_offset = overlay_map_offset(overlay->size);
+	if (ret->fd < 0 ||
+	    ftruncate(ret->fd, (off_t)(ret->map_offset + 2 * overlay_map_bytes(overlay->size))) < 0)
+		return -errno;
+	return 0;
+}
+
+static int make_in_folder(const struct overlay *overlay, struct made *ret)
+{
+	uint64_t bytes = overlay_map_bytes(overlay->size);
+
+	ret->map_fd = memfd_create("forkvm-bitmap", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (ret->map_fd < 0 || ftruncate(ret->map_fd, (off_t)(2 * bytes)) < 0)
+		return -errno;
+	ret->fd = openat(overlay->folder_fd, ".", DISK_OVERLAY_OPEN, OVERLAY_MODE);
+	if (ret->fd < 0 ||
+	    ftruncate(ret->fd, (off_t)(overlay_map_offset(overlay->size) + bytes)) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Under their numbers. The bitmap's first: who finds data there finds its bitmap, too. */
+static int place_both(const struct overlay *overlay, struct made *made)
+{
+	if (made->map_fd >= 0) {
+		made->map_fd = place(made->map_fd, overlay->map_number);
+		if (made->map_fd < 0)
+			return made->map_fd;
+	}
+	made->fd = place(made->fd, overlay->number);
+	return made->fd < 0 ? made->fd : 0;
+}
+
 int overlay_make(struct overlay *overlay)
 {
-	uint64_t offset = overlay_map_offset(overlay->size);
-	uint64_t bytes = overlay_map_bytes(overlay->size);
-	_cleanup_close_ int fd = memfd_create("forkvm-overlay", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct made made = {.fd = -1, .map_fd = -1};
 	struct error error;
-	int rc = 0;
+	int rc = overlay->folder_fd < 0 ? make_in_memory(overlay, &made)
+					: make_in_folder(overlay, &made);
 
-	if (fd >= 0 && overlay->number > 0 && overlay->number != fd) {
-		rc = dup3(fd, overlay->number, O_CLOEXEC);
-		close(fd);
-		fd = rc;
-	}
-	if (fd < 0 || ftruncate(fd, (off_t)(offset + 2 * bytes)) < 0)
-		return -errno;
-	rc = map_bitmaps(overlay, fd, offset, &error);
+	if (rc == 0)
+		rc = map_bitmaps(overlay, made.map_fd < 0 ? made.fd : made.map_fd, made.map_offset,
+				 &error);
+	if (rc == 0)
+		rc = place_both(overlay, &made);
 	if (rc < 0) {
 		unmap_bitmaps(overlay);
+		fd_close(&made.fd);
+		fd_close(&made.map_fd);
 		return rc;
 	}
-	overlay->file.fd = fd_steal(&fd);
+	overlay->file.fd = made.fd;
+	overlay->map_fd = made.map_fd;
 	return 0;
 }
 

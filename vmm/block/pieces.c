@@ -207,13 +207,25 @@ static void make_room(struct disk *disk)
 		disk_enter(disk, 0);
 }
 
+/* The first pass that a ring is worth while for: make it. Once; a host that refuses has said so. */
+static void make_ring(struct disk *disk)
+{
+	disk->ring_is_late = false;
+	if (ring_obtain(&disk->ring, disk->depth) == 0 && ring_map(&disk->ring) < 0)
+		ring_close(&disk->ring);
+}
+
 /* False: it is for the caller to do. */
 static bool queue(struct disk *disk, const struct piece *what)
 {
 	struct io_uring_sqe *sqe;
 	struct piece *piece;
 
-	if (!disk->ring.rings || what->file->in_memory)
+	if (what->file->in_memory)
+		return false;
+	if (disk->ring_is_late && disk->expected > 1)
+		make_ring(disk);
+	if (!disk->ring.rings)
 		return false;
 	make_room(disk);
 	piece = take_piece(disk);

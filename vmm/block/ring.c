@@ -125,6 +125,11 @@ int ring_open(struct ring *ring, uint32_t entries)
 	return rc;
 }
 
+__attribute__((weak)) int ring_obtain(struct ring *ring, uint32_t entries)
+{
+	return ring_open(ring, entries);
+}
+
 static void unmap_rings(struct ring *ring)
 {
 	if (ring->rings)

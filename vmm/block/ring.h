@@ -37,6 +37,13 @@ struct ring {
 int ring_open(struct ring *ring, uint32_t entries);
 
 /*
+ * The same, when guests run already. Weak: a program that forbids io_uring_setup(2) then defines it
+ * to have the ring made by somebody else (forkserver/server/rings.h does). The ring is as after
+ * ring_open: restricted, enabled, not mapped. -errno.
+ */
+int ring_obtain(struct ring *ring, uint32_t entries);
+
+/*
  * Map an open ring. Apart from ring_open because it takes as long as that, and may be done when the
  * ring is first used. Before it, only ring_close may be called. -errno; then it is as before.
  */

@@ -85,6 +85,7 @@ struct machine {
 	bool learns;		 /* its writes are to be logged */
 	struct extents learning; /* memslots whose writes are logged, by number; list is owned */
 	unsigned int own_disks;	 /* bit: a clone's own overlay or image is in place */
+	bool late_rings;	 /* machine_allow_late_rings was called */
 	uint64_t ios, mmios;	 /* exits for ports and for devices in memory */
 	struct machine_reset *reset;   /* of a clone that can be reset; owned */
 	struct machine_stages *stages; /* the owner's; NULL in the template */

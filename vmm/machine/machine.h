@@ -226,6 +226,13 @@ int machine_clone_disk(struct machine *machine, unsigned int index,
 int machine_insert_disk(struct machine *machine, unsigned int index,
 			const struct disk_config *config, struct error *error);
 
+/*
+ * After machine_freeze: have clones without a thread for their devices make a disk's ring when it
+ * is worth while, when their guests run already (disk_start_late, ring_obtain), not in
+ * machine_thaw.
+ */
+void machine_allow_late_rings(struct machine *machine);
+
 /* After machine_freeze: the disk itself, for its layers' descriptors and its figures. */
 struct disk *machine_get_disk(const struct machine *machine, unsigned int index);
 

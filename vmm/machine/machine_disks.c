@@ -103,6 +103,21 @@ static void on_event(void *ctx, short revents)
 	virtio_blk_poll(ctx);
 }
 
+/* A vCPU that waits for its disk waits for a ring, too; a thread polls one from the beginning. */
+static int start(const struct machine *machine, struct disk *disk, bool with_thread,
+		 struct error *error)
+{
+	if (with_thread || !machine->late_rings)
+		return disk_start(disk, error);
+	disk_start_late(disk);
+	return 0;
+}
+
+void machine_allow_late_rings(struct machine *machine)
+{
+	machine->late_rings = true;
+}
+
 int disks_bind(struct machine *machine, struct error *error)
 {
 	bool with_thread = devices_need_thread(&machine->devices);
@@ -116,7 +131,7 @@ int disks_bind(struct machine *machine, struct error *error)
 			disk->blk.waits = !with_thread;
 		if (disk_size(disk->disk) == 0)
 			continue;
-		rc = disk_start(disk->disk, error);
+		rc = start(machine, disk->disk, with_thread, error);
 		if (rc < 0) {
 			error_prefix(error, "disk %u", i);
 			return rc;

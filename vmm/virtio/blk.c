@@ -93,6 +93,8 @@ static void take_queue(struct virtio_blk *blk, uint32_t queue)
 	struct error why = {0};
 	int rc = blk->owed[queue] ? map_records(blk, &why) : 0;
 
+	if (blk->owed[queue])
+		disk_expect(blk->disk, blk->owed[queue]);
 	for (; rc == 0 && blk->owed[queue] && has_record(blk); blk->owed[queue]--)
 		rc = take_chain(blk, queue, &why);
 	if (rc == 0)

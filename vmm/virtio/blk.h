@@ -36,9 +36,9 @@
 
 #define VIRTIO_BLK_QUEUES_MAX	 4u
 #define VIRTIO_BLK_QUEUE_SIZE	 256u
-#define VIRTIO_BLK_DEPTH	 128u /* requests under way, where nothing else is asked for */
-#define VIRTIO_BLK_SEGMENTS_MAX	 224u /* of a request's data */
-#define VIRTIO_BLK_RANGES_MAX	 64u  /* of one discard or write zeroes */
+#define VIRTIO_BLK_DEPTH	 DISK_DEPTH_DEFAULT
+#define VIRTIO_BLK_SEGMENTS_MAX	 224u	    /* of a request's data */
+#define VIRTIO_BLK_RANGES_MAX	 64u	    /* of one discard or write zeroes */
 #define VIRTIO_BLK_RANGE_SECTORS (1u << 21) /* of each, at most: 1 GiB */
 
 struct blk_record;

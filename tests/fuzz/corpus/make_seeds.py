@@ -337,6 +337,9 @@ def request_seeds():
         "clone-b64": b'{"op":"clone","answer":true,"console":true,"session":true,'
                      b'"detach":false,"progress":true,"request_b64":"AAEC/w=="}\n',
         "spare": b'{"op":"clone","spare":"only"}\n{"op":"clone","spare":"none"}\n',
+        "clone-batch": b'{"op":"clone","answer":true,"count":9,"at_once":2,"request":"a"}\n',
+        "clone-each": b'{"op":"clone","requests":["a","","bc"],"tag":1}\n',
+        "clone-each-b64": b'{"op":"clone","requests_b64":["YQ==","AAEC/w=="]}\n',
         "clone-both": b'{"op":"clone","request":"a","request_b64":"YQ=="}\n',
         "clone-unknown": b'{"op":"clone","timeout":1}\n',
         "list": b'{"op":"list","after":500}\n',

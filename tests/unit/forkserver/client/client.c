@@ -391,3 +391,71 @@ Test(client, requests_that_are_too_long)
 	fake_stop(&fake);
 	free(bytes);
 }
+
+Test(client, events_of_a_batch)
+{
+	struct forkvm_event event;
+
+	cr_assert_eq(
+		next_of("{\"tag\":5,\"index\":3,\"started\":{\"id\":12,\"pid\":99}}\n", &event), 1);
+	cr_assert_eq(event.type, FORKVM_EVENT_STARTED);
+	cr_assert(event.has_index);
+	cr_assert_eq(event.index, 3);
+	cr_assert_eq(next_of("{\"tag\":5,\"started\":{\"id\":12,\"pid\":99}}\n", &event), 1);
+	cr_assert_not(event.has_index);
+}
+
+Test(client, batches_that_are_too_long)
+{
+	static uint8_t bytes[40000];
+	struct forkvm_bytes requests[4];
+	struct forkvm_clone_spec spec = {
+		.answer_fd = -1, .console_fd = -1, .requests = requests, .request_count = 4};
+	struct forkvm_client *client;
+	struct fake fake;
+
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
+		requests[i] = (struct forkvm_bytes){.data = bytes, .len = 16000};
+	fake_start(&fake, GREETING, 10000, true);
+	client = open_client(&fake);
+	cr_assert_eq(forkvm_client_clone(client, &spec, &error), 0, "%s", error.text);
+	requests[3].len = sizeof(bytes);
+	cr_assert_eq(forkvm_client_clone(client, &spec, &error), -EMSGSIZE);
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
+		requests[i] = (struct forkvm_bytes){.data = NULL, .len = 0};
+	cr_assert_eq(forkvm_client_clone(client, &spec, &error), 0, "%s", error.text);
+	forkvm_client_close(client);
+	fake_stop(&fake);
+}
+
+Test(client, answers_of_a_batch)
+{
+	struct {
+		struct forkvm_answer_header header;
+		char text[5];
+	} packet = {.header = {.index = 7, .id = 99}, .text = "hello"};
+	const size_t len = offsetof(__typeof__(packet), text) + sizeof(packet.text);
+	struct forkvm_batch_answer answer;
+	char text[8];
+	int ends[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
+	cr_assert_eq(forkvm_batch_answer(ends[0], text, sizeof(text), &answer, &error), 0);
+	cr_assert_eq(send(ends[1], &packet, len, 0), (ssize_t)len);
+	cr_assert_eq(forkvm_batch_answer(ends[0], text, sizeof(text), &answer, &error), 1);
+	cr_assert_eq(answer.index, 7);
+	cr_assert_eq(answer.id, 99);
+	cr_assert_eq(answer.len, 5);
+	cr_assert_arr_eq(text, "hello", 5);
+	cr_assert_eq(send(ends[1], &packet, sizeof(packet.header), 0), sizeof(packet.header));
+	cr_assert_eq(forkvm_batch_answer(ends[0], text, sizeof(text), &answer, &error), 1);
+	cr_assert_eq(answer.len, 0);
+	cr_assert_eq(send(ends[1], &packet, len, 0), (ssize_t)len);
+	cr_assert_eq(forkvm_batch_answer(ends[0], text, 4, &answer, &error), -EMSGSIZE);
+	cr_assert_eq(send(ends[1], &packet, 3, 0), 3);
+	cr_assert_eq(forkvm_batch_answer(ends[0], text, sizeof(text), &answer, &error), -EPROTO);
+	close(ends[1]);
+	cr_assert_eq(forkvm_batch_answer(ends[0], text, sizeof(text), &answer, &error), 0);
+	cr_assert_eq(forkvm_batch_answer(-1, text, sizeof(text), &answer, &error), -EBADF);
+	close(ends[0]);
+}

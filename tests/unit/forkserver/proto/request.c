@@ -134,6 +134,111 @@ Test(request, bodies_up_to_64_kib)
 	cr_assert_eq(parse_body("request_b64", 'A', 87384), -EMSGSIZE);
 }
 
+Test(request, batches)
+{
+	accept("{\"op\":\"clone\",\"count\":4096,\"request\":\"abc\"}");
+	cr_assert_eq(request.count, 4096);
+	cr_assert_eq(request.at_once, 0);
+	cr_assert_not(request.has_parts);
+	cr_assert_eq(request.body_len, 3);
+	accept("{\"op\":\"clone\"}");
+	cr_assert_eq(request.count, 0);
+	cr_assert_null(request.batch);
+	accept("{\"op\":\"clone\",\"requests\":[\"a\",\"\",\"bcd\"],\"at_once\":2}");
+	cr_assert_eq(request.count, 3);
+	cr_assert_eq(request.at_once, 2);
+	cr_assert(request.has_parts);
+	cr_assert_eq(request.part_ends[0], 1);
+	cr_assert_eq(request.part_ends[1], 1);
+	cr_assert_eq(request.part_ends[2], 4);
+	cr_assert_arr_eq(request.body, "abcd", 4);
+	accept("{\"op\":\"clone\",\"requests_b64\":[\"AAH/\",\"YQ==\"]}");
+	cr_assert_eq(request.count, 2);
+	cr_assert_eq(request.part_ends[0], 3);
+	cr_assert_eq(request.part_ends[1], 4);
+	cr_assert_arr_eq(request.body, "\0\1\xff\x61", 4);
+}
+
+Test(request, batches_that_are_none)
+{
+	static const char *const members[] = {
+		"\"count\":0",
+		"\"count\":4097",
+		"\"count\":-1",
+		"\"count\":1.0",
+		"\"count\":\"1\"",
+		"\"at_once\":1",
+		"\"count\":2,\"at_once\":0",
+		"\"count\":2,\"at_once\":1,\"detach\":true",
+		"\"count\":1,\"requests\":[\"a\"]",
+		"\"requests\":[\"a\"],\"count\":1",
+		"\"requests\":[]",
+		"\"requests\":{}",
+		"\"requests\":[\"a\",1]",
+		"\"requests\":[\"a\"],\"request\":\"b\"",
+		"\"requests\":[\"a\"],\"requests_b64\":[\"YQ==\"]",
+		"\"request_b64\":\"YQ==\",\"requests_b64\":[\"YQ==\"]",
+		"\"requests_b64\":[\"YQ\"]",
+		"\"count\":2,\"console\":true",
+		"\"count\":2,\"spare\":\"wait\"",
+		"\"count\":2,\"answer\":true,\"session\":true",
+		"\"count\":2,\"disks\":[{\"slot\":0}]",
+	};
+	char line[200];
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		snprintf(line, sizeof(line), "{\"op\":\"clone\",%s}", members[i]);
+		refuse(line, EINVAL);
+	}
+	refuse("{\"op\":\"list\",\"count\":1}", EINVAL);
+}
+
+/* So many strings of so many characters each. */
+static char *make_batch(const char *member, size_t count, size_t len)
+{
+	size_t room = 64 + count * (len + 3);
+	char *line = malloc(room);
+	size_t at = (size_t)snprintf(line, room, "{\"op\":\"clone\",\"%s\":[", member);
+
+	for (size_t i = 0; i < count; i++) {
+		line[at++] = i ? ',' : ' ';
+		line[at++] = '"';
+		memset(line + at, 'A', len);
+		at += len;
+		line[at++] = '"';
+	}
+	memcpy(line + at, "]}", 3);
+	return line;
+}
+
+Test(request, batches_up_to_64_kib_and_4096)
+{
+	static const struct {
+		const char *member;
+		size_t count;
+		size_t len;
+		int code;
+	} cases[] = {
+		{"requests", 4096, 16, 0},
+		{"requests", 4096, 17, EMSGSIZE},
+		{"requests", 4097, 0, EINVAL},
+		{"requests", 1, 65536, 0},
+		{"requests", 2, 32769, EMSGSIZE},
+		{"requests_b64", 4, 21844, 0},
+		{"requests_b64", 4, 21852, EMSGSIZE},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char *line = make_batch(cases[i].member, cases[i].count, cases[i].len);
+
+		if (cases[i].code)
+			refuse(line, cases[i].code);
+		else
+			accept(line);
+		free(line);
+	}
+}
+
 Test(request, tags)
 {
 	accept("{\"op\":\"stats\",\"tag\":9223372036854775807}");

@@ -6,12 +6,16 @@
 #include "forkserver/server/sandbox_rules.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <sys/mman.h>
+
+#include "forkserver/server/launch.h"
 
 static const struct sandbox_rules *const tables[] = {
 	&sandbox_clone_rules, &sandbox_thread_rules,	    &sandbox_spare_rules,
 	&sandbox_reset_rules, &sandbox_reset_nursery_rules, &sandbox_server_rules,
-	&sandbox_disk_rules,  &sandbox_nursery_rules,	    &sandbox_idle_rules};
+	&sandbox_disk_rules,  &sandbox_nursery_rules,	    &sandbox_idle_rules,
+	&sandbox_file_rules};
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
@@ -35,12 +39,22 @@ Test(sandbox_rules, each_has_its_reason)
 	}
 }
 
+/* But ioctl, each time for another kind of request. */
 Test(sandbox_rules, none_stands_twice_in_its_table)
 {
-	for (size_t t = 0; t < TABLES; t++)
-		for (size_t i = 0; i < tables[t]->count; i++)
-			cr_assert_eq(find(tables[t], tables[t]->rules[i].nr), &tables[t]->rules[i],
-				     "table %zu, call %d", t, tables[t]->rules[i].nr);
+	for (size_t t = 0; t < TABLES; t++) {
+		for (size_t i = 0; i < tables[t]->count; i++) {
+			const struct sandbox_rule *rule = &tables[t]->rules[i];
+			const struct sandbox_rule *first = find(tables[t], rule->nr);
+
+			if (first == rule)
+				continue;
+			cr_assert_eq(rule->nr, SCMP_SYS(ioctl), "table %zu, call %d", t, rule->nr);
+			cr_assert_eq(rule->args[0].arg, 1);
+			cr_assert_eq(first->args[0].arg, 1);
+			cr_assert_neq(rule->args[0].datum_b, first->args[0].datum_b);
+		}
+	}
 }
 
 /* No table lets memory become executable, or a mapping move. */
@@ -92,6 +106,22 @@ Test(sandbox_rules, disks_only_add)
 {
 	for (size_t i = 0; i < sandbox_disk_rules.count; i++)
 		cr_assert_null(find(&sandbox_clone_rules, sandbox_disk_rules.rules[i].nr));
+}
+
+/* Late overlays: a new file without a name, which can never be given one; nothing that exists. */
+Test(sandbox_rules, files_are_made_and_never_opened)
+{
+	const struct sandbox_rule *rule = &sandbox_file_rules.rules[0];
+
+	cr_assert_eq(sandbox_file_rules.count, 1);
+	cr_assert_eq(rule->nr, SCMP_SYS(openat));
+	cr_assert_eq(rule->arg_count, 2);
+	cr_assert_eq(rule->args[0].arg, 0);
+	cr_assert_eq(rule->args[0].datum_b, FD_OVERLAYS);
+	cr_assert_eq(rule->args[1].arg, 2);
+	cr_assert_eq(rule->args[1].datum_a, UINT32_MAX, "all flags are looked at");
+	cr_assert_eq(rule->args[1].datum_b & O_TMPFILE, O_TMPFILE);
+	cr_assert(rule->args[1].datum_b & O_EXCL);
 }
 
 /* What only the server may do is in its own table and in no other. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tests/unit/helper.h"
@@ -129,7 +130,7 @@ static int make_without_descriptors(void *context)
 
 Test(overlay, in_memory_it_is_made_late)
 {
-	const struct disk_overlay storage = {.data_fd = -1, .memfd_number = 90};
+	const struct disk_overlay storage = {.data_fd = -1, .data_number = 90};
 	const struct overlay_config config = {.storage = &storage, .size = MIB};
 	size_t before = helper_count_fds();
 	struct error error = {0};
@@ -150,6 +151,71 @@ Test(overlay, in_memory_it_is_made_late)
 	cr_assert_eq(run(&overlay, 3, 256, true), 1);
 	overlay_done(&overlay);
 	cr_assert_eq(helper_count_fds(), before);
+}
+
+Test(overlay, in_a_folder_it_is_made_late)
+{
+	const struct disk_overlay storage = {
+		.data_fd = -1,
+		.folder_fd = open(fixture_folder(), O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+		.data_number = 90,
+		.map_number = 91,
+	};
+	const struct overlay_config config = {.storage = &storage, .size = MIB};
+	size_t before = helper_count_fds();
+	struct error error = {0};
+	struct overlay overlay;
+	struct stat st;
+
+	cr_assert_geq(storage.folder_fd, 0);
+	cr_assert_eq(overlay_init(&overlay, &config, &error), 0, "%s", error.text);
+	cr_assert_not(overlay_is_made(&overlay));
+	cr_assert_not(overlay.file.in_memory, "its transfers may wait");
+	cr_assert_eq(helper_count_fds(), before);
+	cr_assert_eq(helper_without_descriptors(make_without_descriptors, &overlay), 0);
+	cr_assert_eq(overlay_make(&overlay), 0);
+	cr_assert_eq(overlay.file.fd, 90);
+	cr_assert_eq(overlay.map_fd, 91);
+	cr_assert_eq(helper_count_fds(), before + 2);
+	cr_assert_eq(fstat(90, &st), 0);
+	cr_assert_eq(st.st_nlink, 0);
+	cr_assert_eq(st.st_mode & 0777, OVERLAY_MODE);
+	mark(&overlay, 3, 4);
+	cr_assert_eq(run(&overlay, 3, 256, true), 1);
+	overlay_done(&overlay);
+	cr_assert_eq(helper_count_fds(), before);
+	close(storage.folder_fd);
+}
+
+/* Nothing is left open: the next descriptor has the number that it had before. */
+static int make_without_files(void *context)
+{
+	int before = dup(STDIN_FILENO), after;
+
+	close(before);
+	fixture_refuse(SYS_openat, ENOSPC);
+	if (overlay_make(context) != -ENOSPC || overlay_is_made(context))
+		return 1;
+	after = dup(STDIN_FILENO);
+	return after == before ? 0 : 2;
+}
+
+Test(overlay, whose_file_is_refused_can_be_made_later)
+{
+	const struct disk_overlay storage = {
+		.data_fd = -1,
+		.folder_fd = open(fixture_folder(), O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+	};
+	const struct overlay_config config = {.storage = &storage, .size = MIB};
+	struct error error = {0};
+	struct overlay overlay;
+
+	cr_assert_eq(overlay_init(&overlay, &config, &error), 0, "%s", error.text);
+	cr_assert_eq(helper_in_child(make_without_files, &overlay), 0);
+	cr_assert_eq(overlay_make(&overlay), 0);
+	cr_assert_geq(overlay.map_fd, 0);
+	overlay_done(&overlay);
+	close(storage.folder_fd);
 }
 
 Test(overlay, where_the_bitmap_is)

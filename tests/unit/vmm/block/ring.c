@@ -249,3 +249,139 @@ Test(ring, only_for_files_that_make_us_wait)
 	cr_assert_eq(disk_event_fd(disk), -1);
 	disk_free(disk);
 }
+
+/* ---- A ring that is made late ---- */
+
+struct late {
+	struct disk *disk;
+	uint8_t *model;
+};
+
+static struct late open_late(void)
+{
+	struct disk_config config = fixture_config(fixture_image(false, 1, SIZE));
+	struct late late = {.disk = fixture_open(&config), .model = malloc(SIZE)};
+
+	fixture_fill(1, late.model, SIZE);
+	disk_start_late(late.disk);
+	return late;
+}
+
+static void close_late(struct late *late)
+{
+	disk_free(late->disk);
+	free(late->model);
+}
+
+/* A pass of so many reads of 4 KiB. Returns 0 if all are as the model says. */
+static int read_blocks(struct late *late, uint32_t count)
+{
+	struct disk_request requests[8] = {0};
+	struct iovec iov[8];
+	uint8_t memory[8][4096];
+	int wrong = 0;
+
+	disk_expect(late->disk, count);
+	for (uint32_t i = 0; i < count; i++) {
+		iov[i] = (struct iovec){memory[i], sizeof(memory[i])};
+		requests[i] = (struct disk_request){.op = DISK_READ,
+						    .offset = 4096ull * i,
+						    .length = 4096,
+						    .iov = &iov[i],
+						    .iov_count = 1};
+		disk_submit(late->disk, &requests[i]);
+	}
+	disk_kick_wait(late->disk);
+	while (disk_reap(late->disk))
+		;
+	for (uint32_t i = 0; i < count; i++)
+		wrong += requests[i].result < 0 ||
+			 memcmp(memory[i], late->model + 4096ull * i, 4096) != 0;
+	return wrong;
+}
+
+Test(ring, late_it_comes_with_the_first_pass_of_several)
+{
+	struct late late = open_late();
+	struct ring ring;
+	int rc = ring_open(&ring, 4);
+
+	require(!ring_is_refused(rc), "io_uring is refused");
+	ring_close(&ring);
+	cr_assert_eq(disk_event_fd(late.disk), -1);
+	cr_assert_eq(read_blocks(&late, 1), 0);
+	cr_assert_eq(read_blocks(&late, 1), 0);
+	cr_assert_eq(disk_event_fd(late.disk), -1);
+	cr_assert_eq(disk_get_stats(late.disk)->sync, 2);
+	cr_assert_eq(read_blocks(&late, 8), 0);
+	cr_assert_geq(disk_event_fd(late.disk), 0);
+	cr_assert_eq(disk_get_stats(late.disk)->submitted, 8);
+	cr_assert_eq(disk_get_stats(late.disk)->enters, 1);
+	disk_stop(late.disk);
+	cr_assert_eq(disk_event_fd(late.disk), -1);
+	fixture_start(late.disk);
+	cr_assert_geq(disk_event_fd(late.disk), 0);
+	close_late(&late);
+}
+
+Test(ring, late_only_for_files_that_make_us_wait)
+{
+	struct disk_config config = fixture_config(fixture_image(true, 1, SIZE));
+	struct late late = {.disk = fixture_open(&config), .model = malloc(SIZE)};
+
+	fixture_fill(1, late.model, SIZE);
+	disk_start_late(late.disk);
+	cr_assert_eq(read_blocks(&late, 8), 0);
+	cr_assert_eq(disk_event_fd(late.disk), -1);
+	close_late(&late);
+}
+
+static int refuse_late(struct late *late, int call, int error)
+{
+	fixture_refuse(call, error);
+	if (read_blocks(late, 8) != 0 || read_blocks(late, 3) != 0)
+		return 1;
+	if (disk_event_fd(late->disk) >= 0 || disk_get_stats(late->disk)->enters > 0)
+		return 2;
+	memset(late->model + 512, 1, 8192);
+	if (fixture_io(late->disk, DISK_WRITE, 512, 8192, late->model + 512) != 0)
+		return 3;
+	fixture_check(late->disk, late->model);
+	return 0;
+}
+
+static int refuse_late_setup(void *context)
+{
+	return refuse_late(context, SYS_io_uring_setup, EPERM);
+}
+
+static int refuse_late_memory(void *context)
+{
+	struct late *late = context;
+
+	if (read_blocks(late, 1) != 0)
+		return 1;
+	/* What is mapped from here on is the ring. */
+	fixture_refuse(SYS_mmap, ENOMEM);
+	if (read_blocks(late, 8) != 0)
+		return 2;
+	return disk_event_fd(late->disk) < 0 && disk_get_stats(late->disk)->enters == 0 ? 0 : 3;
+}
+
+static int refuse_late_register(void *context)
+{
+	return refuse_late(context, SYS_io_uring_register, EACCES);
+}
+
+Test(ring, late_refused_by_the_host)
+{
+	int (*const ways[])(void *context) = {refuse_late_setup, refuse_late_register,
+					      refuse_late_memory};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		struct late late = open_late();
+
+		cr_assert_eq(helper_in_child(ways[i], &late), 0, "way %zu", i);
+		close_late(&late);
+	}
+}

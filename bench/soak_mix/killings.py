@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""What was killed, so that each end as "killed" can be explained. Told before it is done."""
+
+import collections
+import threading
+import time
+
+KEPT_NS = 120 * 10**9  # longer than any end takes
+PID_NS = 10 * 10**9  # a process number soon belongs to somebody else
+
+
+class Killings:
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.ids = {}
+        self.pids = {}
+        self.all_at = collections.deque(maxlen=100)
+        self.count = collections.Counter()
+
+    def note(self, how, clone_id=None, pid=None):
+        """By id, by process (whatever its id is by then), or, without either, all there are."""
+        now = time.monotonic_ns()
+        with self.lock:
+            self.count[how] += 1
+            if clone_id is not None:
+                self.ids[clone_id] = now
+            elif pid is not None:
+                self.pids[pid] = now
+            else:
+                self.all_at.append(now)
+            if sum(self.count.values()) % 1000 == 0:
+                self._forget(now)
+
+    def _forget(self, now):
+        self.ids = {key: at for key, at in self.ids.items() if now - at < KEPT_NS}
+        self.pids = {key: at for key, at in self.pids.items() if now - at < KEPT_NS}
+
+    def explain(self, request):
+        """Was that clone, which ended as killed, killed by us?"""
+        record = request.record
+        stages = record.get("stages", {})
+        ended = stages.get("ended") or time.monotonic_ns()
+        with self.lock:
+            if record.get("id") in self.ids:
+                return True
+            at = self.pids.get(record.get("pid"))
+            if at is not None and ended - at < PID_NS:
+                return True
+            return any(at >= request.sent_ns and ended - at < PID_NS for at in self.all_at)
