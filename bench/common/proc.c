@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PROC_TEXT_MAX 16384
@@ -113,10 +114,11 @@ int process_memory_read(pid_t pid, struct process_memory *ret)
 int process_cpu_read(pid_t pid, struct process_cpu *ret)
 {
 	const long long tick_us = 1000000 / sysconf(_SC_CLK_TCK);
-	unsigned long long user, kernel;
 	long long children_user, children_kernel;
 	char path[64], text[1024];
+	struct timespec own;
 	const char *rest;
+	clockid_t clock;
 	int rc;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
@@ -125,11 +127,15 @@ int process_cpu_read(pid_t pid, struct process_cpu *ret)
 		return rc;
 	/* The name, in brackets, may have anything in it; what follows has not. */
 	rest = strrchr(text, ')');
-	if (!rest ||
-	    sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld", &user,
-		   &kernel, &children_user, &children_kernel) != 4)
+	if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %lld %lld",
+			    &children_user, &children_kernel) != 2)
 		return -EPROTO;
-	ret->own_us = (long long)(user + kernel) * tick_us;
+	rc = clock_getcpuclockid(pid, &clock);
+	if (rc != 0)
+		return -rc;
+	if (clock_gettime(clock, &own) < 0)
+		return -ESRCH; /* it has ended meanwhile */
+	ret->own_us = (long long)own.tv_sec * 1000000 + own.tv_nsec / 1000;
 	ret->children_us = (children_user + children_kernel) * tick_us;
 	return 0;
 }

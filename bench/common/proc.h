@@ -30,10 +30,10 @@ struct process_memory {
 	long page_tables;   /* VmPTE                                                     */
 };
 
-/* From /proc/PID/stat: CPU time in microseconds, in steps of the clock tick. */
+/* CPU time in microseconds. */
 struct process_cpu {
-	long long own_us;      /* of all its threads                      */
-	long long children_us; /* of its children that it has waited for  */
+	long long own_us; /* of all its threads                                               */
+	long long children_us; /* of its children that it has waited for; in steps of clock ticks */
 };
 
 /* 0, or -errno. */

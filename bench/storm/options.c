@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "bench/storm/storm.h"
-#include "forkserver/proto/protocol.h"
+#include "forkserver/client/forkvm_client.h"
 
 #define COUNT_MAX 10000000u
 

@@ -48,10 +48,8 @@ static int floor_turn(const struct storm_options *options, size_t turn, struct s
 			storm_floor_number(parallel, variants[i], "ended_per_s");
 		series->answered_per_s[turn] =
 			storm_floor_number(parallel, variants[i], "clones_per_s");
-		series->client_us +=
-			storm_floor_number(variant, "cpu_us_per_clone", "loop") / TURNS;
-		series->clone_us +=
-			storm_floor_number(variant, "cpu_us_per_clone", "clone") / TURNS;
+		series->client_us[turn] = storm_floor_number(variant, "cpu_us_per_clone", "loop");
+		series->clone_us[turn] = storm_floor_number(variant, "cpu_us_per_clone", "clone");
 	}
 	json_decref(figures);
 	return figures ? 0 : -1;
@@ -80,15 +78,15 @@ static int storm_once(const struct storm_options *options, const struct storm_se
 	struct process_cpu before = {0}, after = {0};
 	double client_us = own_cpu_us();
 	struct storm_result result = {0};
-	const double clones = (double)options->count * TURNS;
+	const double clones = (double)options->count;
 	int rc;
 
 	turns->has_server_cpu = server->pid > 0 && process_cpu_read(server->pid, &before) == 0;
 	rc = storm_drive(options, server->socket, &result);
 	turns->has_server_cpu = turns->has_server_cpu && process_cpu_read(server->pid, &after) == 0;
-	turns->storm.client_us += (own_cpu_us() - client_us) / clones;
-	turns->storm.server_us += (double)(after.own_us - before.own_us) / clones;
-	turns->storm.clone_us += (double)(after.children_us - before.children_us) / clones;
+	turns->storm.client_us[turn] = (own_cpu_us() - client_us) / clones;
+	turns->storm.server_us[turn] = (double)(after.own_us - before.own_us) / clones;
+	turns->storm.clone_us[turn] = (double)(after.children_us - before.children_us) / clones;
 	turns->storm.ended_per_s[turn] = result.ended_per_s;
 	turns->storm.answered_per_s[turn] = result.clones_per_s;
 	for (size_t i = 0; i < result.failures.kinds; i++)

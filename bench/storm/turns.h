@@ -23,9 +23,9 @@
 struct turns_series {
 	double ended_per_s[TURNS];    /* over the time to the last end      */
 	double answered_per_s[TURNS]; /* over the time to the last answer   */
-	/* CPU time that a clone takes, means of all turns: of the client (floor: of its loop), of
-	 * the server, and of the clone itself. */
-	double client_us, server_us, clone_us;
+	/* CPU time of a clone, microseconds: of the client (floor: of its loop), of the server,
+	 * and the clone's own. */
+	double client_us[TURNS], server_us[TURNS], clone_us[TURNS];
 };
 
 /* The floor's loop in so many processes. */

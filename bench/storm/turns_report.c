@@ -53,6 +53,23 @@ double turns_ratio(const struct storm_turns *turns, size_t variant)
 	return median(ratios, turns->turns);
 }
 
+/* CPU time of a clone, medians of the turns; in_all is of those that are known. */
+struct cpu {
+	double client, server, clone, in_all;
+};
+
+static struct cpu cpu_of(const struct storm_turns *turns, const struct turns_series *series)
+{
+	struct cpu cpu = {
+		.client = median(series->client_us, turns->turns),
+		.server = median(series->server_us, turns->turns),
+		.clone = median(series->clone_us, turns->turns),
+	};
+
+	cpu.in_all = cpu.client + cpu.server + cpu.clone;
+	return cpu;
+}
+
 static void print_rates(const struct storm_turns *turns, const struct turns_series *series)
 {
 	printf(" %9.0f %9.0f", median(series->ended_per_s, turns->turns),
@@ -63,16 +80,17 @@ static void print_floor(const struct storm_turns *turns, size_t variant)
 {
 	const struct turns_loop *best = turns_best(turns, variant);
 	const struct turns_series *series = &best->variants[variant];
+	const struct cpu cpu = cpu_of(turns, series);
 
 	printf("  floor %-6s", variants[variant]);
 	print_rates(turns, series);
-	printf(" %9.1f %9s %9.1f %9.1f   %u processes\n", series->client_us, "-", series->clone_us,
-	       series->client_us + series->clone_us, best->workers);
+	printf(" %9.1f %9s %9.1f %9.1f   %u processes\n", cpu.client, "-", cpu.clone, cpu.in_all,
+	       best->workers);
 }
 
 void turns_table(const struct storm_turns *turns)
 {
-	const struct turns_series *storm = &turns->storm;
+	const struct cpu cpu = cpu_of(turns, &turns->storm);
 
 	if (!turns->turns)
 		return;
@@ -81,17 +99,16 @@ void turns_table(const struct storm_turns *turns)
 	printf("%-34s %9s %9s %9s %9s   %zu turns of %zu, medians\n", "", "client", "server",
 	       "clone", "in all", turns->turns, turns->count);
 	printf("  %-12s", "forkvm");
-	print_rates(turns, storm);
+	print_rates(turns, &turns->storm);
 	if (turns->has_server_cpu)
-		printf(" %9.1f %9.1f %9.1f %9.1f\n", storm->client_us, storm->server_us,
-		       storm->clone_us, storm->client_us + storm->server_us + storm->clone_us);
+		printf(" %9.1f %9.1f %9.1f %9.1f\n", cpu.client, cpu.server, cpu.clone, cpu.in_all);
 	else
-		printf(" %9.1f\n", storm->client_us);
+		printf(" %9.1f\n", cpu.client);
 	for (size_t i = 0; i < TURNS_VARIANTS; i++)
 		print_floor(turns, i);
 	printf("  storm: %.0f clones a second, %.2f times floor's parallel loop (plain), %.2f "
 	       "(lean)\n",
-	       median(storm->ended_per_s, turns->turns), turns_ratio(turns, 0),
+	       median(turns->storm.ended_per_s, turns->turns), turns_ratio(turns, 0),
 	       turns_ratio(turns, 1));
 }
 
@@ -119,11 +136,12 @@ static json_t *loop_json(const struct storm_turns *turns, const struct turns_loo
 
 	for (size_t i = 0; i < TURNS_VARIANTS; i++) {
 		const struct turns_series *series = &loop->variants[i];
+		const struct cpu cpu = cpu_of(turns, series);
 		json_t *variant = series_json(turns, series);
 
-		json_object_set_new(variant, "cpu_us_per_clone",
-				    json_pack("{s:f, s:f}", "loop", series->client_us, "clone",
-					      series->clone_us));
+		json_object_set_new(
+			variant, "cpu_us_per_clone",
+			json_pack("{s:f, s:f}", "loop", cpu.client, "clone", cpu.clone));
 		json_object_set_new(object, variants[i], variant);
 	}
 	return object;
@@ -131,14 +149,14 @@ static json_t *loop_json(const struct storm_turns *turns, const struct turns_loo
 
 static json_t *cpu_json(const struct storm_turns *turns)
 {
-	const struct turns_series *storm = &turns->storm;
-	json_t *cpu = json_pack("{s:f}", "client", storm->client_us);
+	const struct cpu cpu = cpu_of(turns, &turns->storm);
+	json_t *object = json_pack("{s:f}", "client", cpu.client);
 
-	json_object_set_new(cpu, "server",
-			    turns->has_server_cpu ? json_real(storm->server_us) : json_null());
-	json_object_set_new(cpu, "clone",
-			    turns->has_server_cpu ? json_real(storm->clone_us) : json_null());
-	return cpu;
+	json_object_set_new(object, "server",
+			    turns->has_server_cpu ? json_real(cpu.server) : json_null());
+	json_object_set_new(object, "clone",
+			    turns->has_server_cpu ? json_real(cpu.clone) : json_null());
+	return object;
 }
 
 json_t *turns_json(const struct storm_turns *turns)
@@ -164,8 +182,7 @@ static void put_row(FILE *page, const struct storm_turns *turns, const char *nam
 {
 	fprintf(page, "<tr><td>%s</td><td>%.0f</td><td>%.0f</td><td>%.1f</td>", name,
 		median(series->ended_per_s, turns->turns),
-		median(series->answered_per_s, turns->turns),
-		series->client_us + series->server_us + series->clone_us);
+		median(series->answered_per_s, turns->turns), cpu_of(turns, series).in_all);
 }
 
 void turns_html(FILE *page, const struct storm_turns *turns)
