@@ -39,11 +39,12 @@ class Killings:
         """Was that clone, which ended as killed, killed by us?"""
         record = request.record
         stages = record.get("stages", {})
-        ended = stages.get("ended") or time.monotonic_ns()
+        # Who was killed tells nothing of its end; its client may have read of it much later.
+        begun = stages.get("fork", request.sent_ns - PID_NS)
         with self.lock:
             if record.get("id") in self.ids:
                 return True
             at = self.pids.get(record.get("pid"))
-            if at is not None and ended - at < PID_NS:
+            if at is not None and at >= begun:
                 return True
-            return any(at >= request.sent_ns and ended - at < PID_NS for at in self.all_at)
+            return any(at >= stages.get("received", request.sent_ns) for at in self.all_at)
