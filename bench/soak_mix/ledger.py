@@ -3,6 +3,7 @@
 
 import array
 import collections
+import sys
 import threading
 import time
 
@@ -22,6 +23,8 @@ class Faults:
         return sum(self.counts.values())
 
     def add(self, what, example=""):
+        if not self.counts[what]:
+            print(f"soak: {what}: {example}", file=sys.stderr, flush=True)
         self.counts[what] += 1
         self.examples.setdefault(what, example)
 

@@ -5,7 +5,9 @@ import argparse
 import contextlib
 import os
 import platform
+import signal
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -64,8 +66,8 @@ def tell(seconds, total, members, last):
           flush=True)
 
 
-def work(members, seconds):
-    """Traffic and kills for so long; the samples of each, by name."""
+def work(members, seconds, ended_early):
+    """Traffic and kills for so long, or until a signal; the samples of each, by name."""
     begun = time.monotonic()
     samplers = {member.name: samples.Sampler(member, begun) for member in members}
     interval = min(max(seconds / SAMPLES, 1), 5, seconds / 4)
@@ -73,8 +75,8 @@ def work(members, seconds):
     for member in members:
         member.run_traffic(deadly=True)
     next_at = begun + interval
-    while (passed := time.monotonic() - begun) < seconds:
-        time.sleep(max(0, min(next_at - time.monotonic(), seconds - passed)))
+    while not ended_early.is_set() and (passed := time.monotonic() - begun) < seconds:
+        ended_early.wait(max(0, min(next_at - time.monotonic(), seconds - passed)))
         next_at += interval
         last = {member.name: member.ask(samplers[member.name].take) for member in members}
         if any(member.lost for member in members):
@@ -89,11 +91,11 @@ def work(members, seconds):
     return {name: sampler.samples for name, sampler in samplers.items()}
 
 
-def warm_up(members, seconds):
+def warm_up(members, seconds, ended_early):
     """Caches fill, pools are made; then how it is at rest, of each."""
     for member in members:
         member.run_traffic(deadly=False)
-    time.sleep(seconds)
+    ended_early.wait(seconds)
     for member in members:
         member.stop_traffic()
     return {member.name: member.ask(member.settle) for member in members}
@@ -102,12 +104,17 @@ def warm_up(members, seconds):
 def soak(options):
     """What became of it, of each server: its samples, verdicts and faults."""
     found = {}
+    ended_early = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *unused: ended_early.set())
     with contextlib.ExitStack() as stack:
         members = [stack.enter_context(fleet.Member(name, options)) for name in options.servers]
-        first = warm_up(members, min(WARM_UP_S, options.seconds / 5))
+        first = warm_up(members, min(WARM_UP_S, options.seconds / 5), ended_early)
         if options.inject:
             inject.INJECTIONS[options.inject](members[0].ledger)
-        taken = work(members, options.seconds)
+        begun = time.monotonic()
+        taken = work(members, options.seconds, ended_early)
+        options.seconds = min(options.seconds, round(time.monotonic() - begun) or 1)  # ended early?
         for member in members:
             last = member.ask(member.settle, first[member.name])
             growth = []
@@ -131,7 +138,7 @@ def main():
     result = {
         "title": f"A mixed soak of {report.duration(options.seconds)}",
         "command": " ".join(["bench/soak mixed", *sys.argv[1:]]),
-        "summary": f"{clones} clones in {options.seconds:.0f} s; "
+        "summary": f"{clones} clones in {report.duration(options.seconds)}; "
                    + (f"{len(wrong)} kinds of faults" if wrong else
                       "every request came to its right end, no clone was stuck, nothing grew"),
         "host": host(), "options": vars(options), "servers": servers,

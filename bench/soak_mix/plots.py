@@ -6,10 +6,10 @@ import itertools
 import math
 
 WIDTH, HEIGHT = 860, 260
-LEFT, RIGHT, TOP, BOTTOM = 66, 12, 30, 34
+LEFT, RIGHT, TOP, BOTTOM = 82, 12, 30, 34
 COLOURS = ("#3b7dd8", "#d8663b", "#58a55c", "#7b61b8", "#c9b458", "#5f6b77", "#e0a8c0", "#9aa5b1",
            "#a1887f")
-POINTS_MAX = 600
+POINTS_MAX = 180
 
 
 def _step(span, count):

@@ -57,7 +57,7 @@ class Traffic:
                                    members=_members(self.rng, spare="never")))
 
     def spare(self):
-        which = self.rng.choice(("any", "any", "any", "only"))
+        which = self.rng.choice(("any", "any", "any", "only", "wait"))
         self.client.submit(Request("spare", self.payload(),
                                    members=_members(self.rng, spare=which)))
 

@@ -57,7 +57,7 @@ int batches_init(struct batches *batches, size_t count, size_t size, int epoll)
 
 void batches_done(struct batches *batches)
 {
-	for (size_t i = 0; i < batches->count; i++) {
+	for (size_t i = 0; batches->list && i < batches->count; i++) {
 		struct batch *batch = &batches->list[i];
 
 		if (batch->near_fd >= 0)

@@ -102,7 +102,8 @@ void clone_print(const struct clone_command *command, const struct clone_job *jo
 		printf("==> clone %" PRIu64 ": %s %u <==\n", event->id,
 		       forkvm_end_name(event->reason), event->status);
 	cli_print_guest(stdout, job->data ? job->data : "", job->len);
-	if ((command->count > 1 || job->line) && job->len && job->data[job->len - 1] != '\n')
+	if ((command->count > 1 || job->line) && job->data && job->len &&
+	    job->data[job->len - 1] != '\n')
 		putchar('\n');
 	/* In order: the answer before what is to be said of it. */
 	fflush(stdout);

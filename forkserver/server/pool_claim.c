@@ -30,8 +30,8 @@
 /* How long nothing is made beside a claim whose clone has not ended. */
 #define QUIET_NS (5 * NS_PER_SEC / 1000)
 
-/* How long a reset takes, as a rule. */
-#define RESET_NS 100000u
+/* How long a reset takes, as a rule, until the next claim would be taken at once. */
+#define RESET_NS 50000u
 
 static struct pool_stash *free_stash(struct pool *pool)
 {
