@@ -159,10 +159,10 @@ void rings_on_request(struct server *server)
 	if (sys_seccomp_ioctl(server->rings.fd, SECCOMP_IOCTL_NOTIF_RECV, &notice) < 0)
 		return;
 	clone = find_asker(server, &notice.notif);
-	if (clone) {
-		clone->rings++;
+	if (clone)
 		rc = give(&server->rings, notice.notif.id);
-	}
-	if (rc < 0)
+	if (rc == 0)
+		clone->rings++;
+	else
 		refuse(&server->rings, notice.notif.id, rc);
 }
