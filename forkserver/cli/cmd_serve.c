@@ -4,9 +4,9 @@
  */
 #include <errno.h>
 
+#include "forkserver/base/log.h"
 #include "forkserver/cli/cli.h"
 #include "forkserver/cli/serve_options.h"
-#include "forkserver/server/log.h"
 #include "forkserver/server/serve.h"
 
 /* The server's name and socket. */

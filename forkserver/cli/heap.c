@@ -5,7 +5,7 @@
  *
  * Why: the C library's keeps a static program's heap far from everything else in the address space,
  * and every clone, forked from a server, would pay for that with page tables of its own (see
- * forkserver/server/cradle.h). This one keeps it in the program's own static memory.
+ * forkserver/base/cradle.h). This one keeps it in the program's own static memory.
  *
  * What is allocated here is little, and long before clones are made: a template's state, a filter,
  * tables of options. So it is as simple as can be: sizes are rounded up to powers of two, each of

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "forkserver/server/log.h"
+#include "forkserver/base/log.h"
 #include "forkserver/server/options.h"
 #include "vmm/base/error.h"
 

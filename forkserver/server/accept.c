@@ -7,11 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "forkserver/base/log.h"
+#include "forkserver/base/private.h"
+#include "forkserver/base/sys.h"
 #include "forkserver/server/conn.h"
-#include "forkserver/server/log.h"
-#include "forkserver/server/private.h"
 #include "forkserver/server/server.h"
-#include "forkserver/server/sys.h"
 #include "forkvm_version.h"
 #include "vmm/base/cleanup.h"
 

@@ -11,11 +11,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "forkserver/server/fork.h"
-#include "forkserver/server/log.h"
+#include "forkserver/base/fork.h"
+#include "forkserver/base/log.h"
+#include "forkserver/base/sys.h"
 #include "forkserver/server/sandbox.h"
 #include "forkserver/server/server.h"
-#include "forkserver/server/sys.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 #include "vmm/kvm/anchor.h"

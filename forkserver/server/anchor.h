@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "forkserver/server/timers.h"
-#include "forkserver/server/watch.h"
+#include "forkserver/base/timers.h"
+#include "forkserver/base/watch.h"
 
 struct server;
 

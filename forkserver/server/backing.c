@@ -13,11 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "forkserver/base/log.h"
+#include "forkserver/base/sys.h"
+#include "forkserver/base/tool.h"
 #include "forkserver/proto/disk_lock.h"
-#include "forkserver/server/log.h"
 #include "forkserver/server/qcow2.h"
-#include "forkserver/server/sys.h"
-#include "forkserver/server/tool.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 

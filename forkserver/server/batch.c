@@ -7,11 +7,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "forkserver/base/private.h"
+#include "forkserver/base/sys.h"
 #include "forkserver/server/clone.h"
 #include "forkserver/server/conn.h"
-#include "forkserver/server/private.h"
 #include "forkserver/server/server.h"
-#include "forkserver/server/sys.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 

@@ -11,7 +11,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "forkserver/server/log.h"
+#include "forkserver/base/log.h"
 #include "forkserver/server/server.h"
 #include "vmm/base/util.h"
 

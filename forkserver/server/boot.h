@@ -14,9 +14,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "forkserver/base/timers.h"
+#include "forkserver/base/watch.h"
 #include "forkserver/proto/request.h"
-#include "forkserver/server/timers.h"
-#include "forkserver/server/watch.h"
 #include "vmm/base/error.h"
 
 struct server;

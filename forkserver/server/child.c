@@ -23,11 +23,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "forkserver/base/gate.h"
+#include "forkserver/base/log.h"
 #include "forkserver/server/child.h"
 #include "forkserver/server/child_disks.h"
 #include "forkserver/server/disks.h"
-#include "forkserver/server/gate.h"
-#include "forkserver/server/log.h"
 #include "forkserver/server/sandbox.h"
 #include "vmm/base/util.h"
 

@@ -19,9 +19,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "forkserver/base/gate.h"
 #include "forkserver/proto/disk_lock.h"
 #include "forkserver/server/disks.h"
-#include "forkserver/server/gate.h"
 
 void child_disks_take(const struct launch *launch)
 {

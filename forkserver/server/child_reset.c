@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "forkserver/base/log.h"
 #include "forkserver/server/child.h"
 #include "forkserver/server/claim.h"
-#include "forkserver/server/log.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 

@@ -9,12 +9,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "forkserver/base/list.h"
+#include "forkserver/base/timers.h"
+#include "forkserver/base/watch.h"
 #include "forkserver/proto/request.h"
 #include "forkserver/server/launch.h"
-#include "forkserver/server/list.h"
 #include "forkserver/server/spare.h"
-#include "forkserver/server/timers.h"
-#include "forkserver/server/watch.h"
 
 struct server;
 struct conn;

@@ -6,13 +6,13 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "forkserver/base/log.h"
+#include "forkserver/base/private.h"
+#include "forkserver/base/procfs.h"
+#include "forkserver/base/sys.h"
 #include "forkserver/server/clone.h"
-#include "forkserver/server/log.h"
 #include "forkserver/server/pool.h"
-#include "forkserver/server/private.h"
-#include "forkserver/server/procfs.h"
 #include "forkserver/server/server.h"
-#include "forkserver/server/sys.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 

@@ -17,14 +17,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "forkserver/base/log.h"
+#include "forkserver/base/private.h"
+#include "forkserver/base/sys.h"
 #include "forkserver/proto/fdpass.h"
 #include "forkserver/server/batch.h"
-#include "forkserver/server/log.h"
 #include "forkserver/server/ops.h"
 #include "forkserver/server/pool.h"
-#include "forkserver/server/private.h"
 #include "forkserver/server/server.h"
-#include "forkserver/server/sys.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 

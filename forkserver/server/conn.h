@@ -10,14 +10,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "forkserver/base/list.h"
+#include "forkserver/base/timers.h"
+#include "forkserver/base/watch.h"
 #include "forkserver/proto/line.h"
 #include "forkserver/proto/protocol.h"
 #include "forkserver/proto/request.h"
 #include "forkserver/proto/text.h"
 #include "forkserver/server/export.h"
-#include "forkserver/server/list.h"
-#include "forkserver/server/timers.h"
-#include "forkserver/server/watch.h"
 #include "vmm/base/error.h"
 
 struct server;

@@ -12,12 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "forkserver/base/gate.h"
+#include "forkserver/base/log.h"
 #include "forkserver/proto/disk_lock.h"
 #include "forkserver/server/backing.h"
 #include "forkserver/server/descriptors.h"
-#include "forkserver/server/gate.h"
 #include "forkserver/server/launch.h"
-#include "forkserver/server/log.h"
 #include "forkserver/server/server.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"

@@ -17,9 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "forkserver/server/log.h"
+#include "forkserver/base/log.h"
+#include "forkserver/base/sys.h"
 #include "forkserver/server/server.h"
-#include "forkserver/server/sys.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 #include "vmm/block/export.h"

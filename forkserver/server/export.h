@@ -14,8 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "forkserver/base/timers.h"
 #include "forkserver/proto/request.h"
-#include "forkserver/server/timers.h"
 
 struct server;
 struct conn;

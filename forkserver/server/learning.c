@@ -6,8 +6,8 @@
 
 #include <errno.h>
 
-#include "forkserver/server/log.h"
-#include "forkserver/server/private.h"
+#include "forkserver/base/log.h"
+#include "forkserver/base/private.h"
 #include "forkserver/server/server.h"
 
 #define LEARNERS       3    /* what they have in common is not one request's doing         */

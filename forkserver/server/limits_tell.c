@@ -5,11 +5,11 @@
 #include <inttypes.h>
 #include <jansson.h>
 
+#include "forkserver/base/log.h"
+#include "forkserver/base/put.h"
 #include "forkserver/server/descriptors.h"
 #include "forkserver/server/limits_read.h"
-#include "forkserver/server/log.h"
 #include "forkserver/server/ops.h"
-#include "forkserver/server/put.h"
 #include "forkserver/server/server.h"
 
 /*

@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "forkserver/server/sys.h"
+#include "forkserver/base/sys.h"
 #include "vmm/base/cleanup.h"
 
 /* Connections that wait to be accepted: the kernel cuts this to net.core.somaxconn. */

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "forkserver/server/log.h"
+#include "forkserver/base/log.h"
+#include "forkserver/base/sys.h"
 #include "forkserver/server/server.h"
-#include "forkserver/server/sys.h"
 #include "vmm/base/util.h"
 
 #define EVENTS_MAX   128

@@ -8,11 +8,11 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "forkserver/base/log.h"
+#include "forkserver/base/private.h"
 #include "forkserver/server/batch.h"
 #include "forkserver/server/export.h"
-#include "forkserver/server/log.h"
 #include "forkserver/server/pool.h"
-#include "forkserver/server/private.h"
 
 static void send_ok(struct server *server, struct conn *conn, const struct request *request,
 		    const char *name, uint64_t value)

@@ -6,9 +6,9 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "forkserver/base/put.h"
+#include "forkserver/base/sys.h"
 #include "forkserver/server/ops.h"
-#include "forkserver/server/put.h"
-#include "forkserver/server/sys.h"
 #include "vmm/base/util.h"
 
 static void put_of_disk(json_t *object, unsigned int disk, json_t *value)

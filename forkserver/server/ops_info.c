@@ -9,9 +9,9 @@
 #include <inttypes.h>
 #include <jansson.h>
 
+#include "forkserver/base/procfs.h"
+#include "forkserver/base/put.h"
 #include "forkserver/server/ops.h"
-#include "forkserver/server/procfs.h"
-#include "forkserver/server/put.h"
 #include "forkserver/server/sandbox.h"
 #include "forkvm_version.h"
 #include "vmm/base/util.h"

@@ -22,14 +22,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "forkserver/base/list.h"
+#include "forkserver/base/metrics.h"
+#include "forkserver/base/timers.h"
 #include "forkserver/proto/request.h"
 #include "forkserver/server/clone.h"
-#include "forkserver/server/list.h"
-#include "forkserver/server/metrics.h"
 #include "forkserver/server/options.h"
 #include "forkserver/server/pool_policy.h"
 #include "forkserver/server/spare.h"
-#include "forkserver/server/timers.h"
 
 struct server;
 

@@ -18,12 +18,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "forkserver/base/log.h"
+#include "forkserver/base/sys.h"
 #include "forkserver/proto/fdpass.h"
 #include "forkserver/server/claim.h"
-#include "forkserver/server/log.h"
 #include "forkserver/server/pool.h"
 #include "forkserver/server/server.h"
-#include "forkserver/server/sys.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 

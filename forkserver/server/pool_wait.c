@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "forkserver/base/private.h"
 #include "forkserver/server/pool.h"
-#include "forkserver/server/private.h"
 #include "forkserver/server/server.h"
 #include "vmm/base/util.h"
 

@@ -13,11 +13,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "forkserver/server/cradle.h"
+#include "forkserver/base/cradle.h"
+#include "forkserver/base/log.h"
+#include "forkserver/base/sys.h"
 #include "forkserver/server/launch.h"
-#include "forkserver/server/log.h"
 #include "forkserver/server/server.h"
-#include "forkserver/server/sys.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/block/ring.h"
 

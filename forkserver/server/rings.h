@@ -19,7 +19,7 @@
 
 #include <stdbool.h>
 
-#include "forkserver/server/watch.h"
+#include "forkserver/base/watch.h"
 #include "vmm/base/error.h"
 
 struct server;

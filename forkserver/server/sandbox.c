@@ -31,8 +31,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "forkserver/server/gate.h"
-#include "forkserver/server/private.h"
+#include "forkserver/base/gate.h"
+#include "forkserver/base/private.h"
 #include "forkserver/server/sandbox_rules.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"

@@ -13,17 +13,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "forkserver/server/cradle.h"
+#include "forkserver/base/cradle.h"
+#include "forkserver/base/fork.h"
+#include "forkserver/base/gate.h"
+#include "forkserver/base/log.h"
+#include "forkserver/base/private.h"
+#include "forkserver/base/procfs.h"
+#include "forkserver/base/sys.h"
 #include "forkserver/server/descriptors.h"
-#include "forkserver/server/fork.h"
-#include "forkserver/server/gate.h"
 #include "forkserver/server/limits_tell.h"
-#include "forkserver/server/log.h"
-#include "forkserver/server/private.h"
-#include "forkserver/server/procfs.h"
 #include "forkserver/server/sandbox.h"
 #include "forkserver/server/server.h"
-#include "forkserver/server/sys.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 

@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "forkserver/base/metrics.h"
+#include "forkserver/base/timers.h"
+#include "forkserver/base/watch.h"
 #include "forkserver/server/anchor.h"
 #include "forkserver/server/boot.h"
 #include "forkserver/server/clone.h"
@@ -20,13 +23,10 @@
 #include "forkserver/server/learning.h"
 #include "forkserver/server/limits.h"
 #include "forkserver/server/listener.h"
-#include "forkserver/server/metrics.h"
 #include "forkserver/server/options.h"
 #include "forkserver/server/pool.h"
 #include "forkserver/server/rings.h"
 #include "forkserver/server/template.h"
-#include "forkserver/server/timers.h"
-#include "forkserver/server/watch.h"
 #include "vmm/kvm/host.h"
 #include "vmm/machine/machine.h"
 

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "forkserver/base/list.h"
+#include "forkserver/base/watch.h"
 #include "forkserver/proto/request.h"
-#include "forkserver/server/list.h"
-#include "forkserver/server/watch.h"
 
 struct pool_stash;
 

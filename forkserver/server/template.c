@@ -10,8 +10,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "forkserver/server/cradle.h"
-#include "forkserver/server/log.h"
+#include "forkserver/base/cradle.h"
+#include "forkserver/base/log.h"
 #include "forkserver/server/server.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"

@@ -3,7 +3,8 @@
 """Keep the layers: who may include whom. Arrows point down only, and no header is in a cycle.
 
     forkserver/cli
-    forkserver/server   forkserver/client
+    forkserver/server
+    forkserver/base   forkserver/client
     forkserver/proto
     vmm/machine
     vmm/boot vmm/dev vmm/virtio vmm/backend
@@ -29,7 +30,8 @@ VMM = [
 ]
 FORKSERVER = [
     ["forkserver/proto"],
-    ["forkserver/server", "forkserver/client"],
+    ["forkserver/base", "forkserver/client"],
+    ["forkserver/server"],
     ["forkserver/cli"],
 ]
 ABI = "guest-stubs/stub_abi.h"

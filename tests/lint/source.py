@@ -19,7 +19,7 @@ PROCESS_CALL = re.compile(
 )
 # A call that starts another program and copies nothing: the C library's, which one file may make.
 SPAWN_CALL = re.compile(r"(?<![\w>.])posix_spawnp?\s*\(")
-SPAWN_FILE = "forkserver/server/tool.c"
+SPAWN_FILE = "forkserver/base/tool.c"
 # What a library must not do: speak, or end the process.
 LIBRARY_CALL = re.compile(
     r"(?<![\w>.])(printf|fprintf|dprintf|vprintf|vfprintf|puts|fputs|putchar|perror|psignal"

@@ -4,7 +4,7 @@
  *
  * A process that locks itself down may want to make these from one place only, which it gives up
  * when all is made. So they go through base_call, which is weak: a program that needs another way
- * defines its own (forkserver/server/gate.h does, and says why). Whoever writes code that a clone
+ * defines its own (forkserver/base/gate.h does, and says why). Whoever writes code that a clone
  * runs before its guest does makes such calls by the functions below, and no others after that.
  */
 #ifndef FORKVM_VMM_BASE_CALL_H

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "forkserver/server/gate.h"
+#include "forkserver/base/gate.h"
 #include "tests/unit/helper.h"
 #include "vmm/base/cleanup.h"
 

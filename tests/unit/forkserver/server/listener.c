@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "forkserver/server/gate.h"
+#include "forkserver/base/gate.h"
 #include "tests/unit/helper.h"
 
 static char path[HELPER_PATH_SIZE], lock_path[HELPER_PATH_SIZE + 8];
