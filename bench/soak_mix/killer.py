@@ -65,6 +65,7 @@ class Killer(threading.Thread):
         if self.rng.random() < sum(PAUSE_S) / 2 / ALL_S:
             self.ledger.killings.note("all")
             control.call("kill", all=True)
+            self.ledger.killings.all_are_killed()
             return
         if self.rng.random() > KILLS:
             return

@@ -2,6 +2,7 @@
 """What was killed, so that each end as "killed" can be explained. Told before it is done."""
 
 import collections
+import math
 import threading
 import time
 
@@ -14,7 +15,7 @@ class Killings:
         self.lock = threading.Lock()
         self.ids = {}
         self.pids = {}
-        self.all_at = collections.deque(maxlen=100)
+        self.all_until = collections.deque(maxlen=100)
         self.count = collections.Counter()
 
     def note(self, how, clone_id=None, pid=None):
@@ -27,9 +28,14 @@ class Killings:
             elif pid is not None:
                 self.pids[pid] = now
             else:
-                self.all_at.append(now)
+                self.all_until.append(math.inf)
             if sum(self.count.values()) % 1000 == 0:
                 self._forget(now)
+
+    def all_are_killed(self):
+        """What begins from now on is not among them."""
+        with self.lock:
+            self.all_until[-1] = time.monotonic_ns()
 
     def _forget(self, now):
         self.ids = {key: at for key, at in self.ids.items() if now - at < KEPT_NS}
@@ -47,4 +53,5 @@ class Killings:
             at = self.pids.get(record.get("pid"))
             if at is not None and at >= begun:
                 return True
-            return any(at >= stages.get("received", request.sent_ns) for at in self.all_at)
+            return any(until >= stages.get("received", request.sent_ns)
+                       for until in self.all_until)
