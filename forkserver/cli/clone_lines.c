@@ -165,14 +165,8 @@ static int take_answers(struct run *run, struct error *error)
 
 static void finish(struct run *run, struct clone_job *job)
 {
-	const struct forkvm_event *event = &job->event;
-
 	clone_print(run->command, job);
-	if (event->type == FORKVM_EVENT_ERROR)
-		note_status(run, CLI_FAILED);
-	else if (event->type == FORKVM_EVENT_ENDED &&
-		 (event->reason != FORKVM_END_DONE || event->status != 0))
-		note_status(run, CLI_CLONE);
+	note_status(run, clone_exit_status(&job->event));
 	free(job->data);
 	job->data = NULL;
 	run->finished++;

@@ -83,6 +83,16 @@ static void complain(const struct forkvm_event *event)
 		cli_complain(0, "clone %" PRIu64 " ended with status %u", event->id, event->status);
 }
 
+int clone_exit_status(const struct forkvm_event *event)
+{
+	if (event->type == FORKVM_EVENT_ERROR)
+		return CLI_FAILED;
+	if (event->type == FORKVM_EVENT_ENDED &&
+	    (event->reason != FORKVM_END_DONE || event->status != 0))
+		return CLI_CLONE;
+	return CLI_OK;
+}
+
 void clone_print(const struct clone_command *command, const struct clone_job *job)
 {
 	const struct forkvm_event *event = &job->event;

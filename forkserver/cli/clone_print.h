@@ -20,6 +20,9 @@ struct clone_job {
 	struct forkvm_event event;
 };
 
+/* What a clone that became this makes of the exit status. */
+int clone_exit_status(const struct forkvm_event *event);
+
 /*
  * As the command asks for: JSON, one object a clone; or the answer as it is, under a heading when
  * there are several clones. What did not end well is told on standard error.

@@ -131,16 +131,9 @@ static void drain(struct clone_job *job, int *fd)
 
 static void finish(struct run *run, struct clone_job *job)
 {
-	bool ended_well = job->event.type == FORKVM_EVENT_STARTED ||
-			  (job->event.type == FORKVM_EVENT_ENDED &&
-			   job->event.reason == FORKVM_END_DONE && job->event.status == 0);
-
 	console_close(&run->terminal);
 	clone_print(run->command, job);
-	if (job->event.type == FORKVM_EVENT_ERROR)
-		note_status(run, CLI_FAILED);
-	else if (!ended_well)
-		note_status(run, CLI_CLONE);
+	note_status(run, clone_exit_status(&job->event));
 	free(job->data);
 	fd_close(&job->answer_fd);
 	fd_close(&job->console_fd);

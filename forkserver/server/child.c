@@ -31,13 +31,16 @@
 #include "forkserver/server/sandbox.h"
 #include "vmm/base/util.h"
 
-/* Wait until fd can be read or written, whatever its flags are. */
-static int wait_for(int fd, short events)
+/*
+ * After a call on fd that failed: 0 when it is to be made again, which is as soon as fd can be read
+ * or written, whatever its flags are; otherwise -errno.
+ */
+static int try_again(int fd, short events)
 {
 	struct pollfd pollfd = {.fd = fd, .events = events};
-	if (syscall(SYS_poll, &pollfd, 1, -1) < 0 && errno != EINTR)
-		return -errno;
-	return 0;
+	if (errno == EAGAIN && syscall(SYS_poll, &pollfd, 1, -1) >= 0)
+		return 0;
+	return errno == EINTR ? 0 : -errno;
 }
 
 /* Write everything to a descriptor that a client gave: it may be of any kind, and non-blocking. */
@@ -45,12 +48,8 @@ static int write_all(int fd, const char *data, size_t len)
 {
 	while (len) {
 		ssize_t written = syscall(SYS_write, fd, data, len);
-		int rc = 0;
+		int rc = written < 0 ? try_again(fd, POLLOUT) : 0;
 
-		if (written < 0 && errno == EAGAIN)
-			rc = wait_for(fd, POLLOUT);
-		else if (written < 0 && errno != EINTR)
-			rc = -errno;
 		if (rc < 0)
 			return rc;
 		if (written > 0) {
@@ -63,17 +62,11 @@ static int write_all(int fd, const char *data, size_t len)
 
 int child_send_packet(int fd, const void *data, size_t len)
 {
-	for (;;) {
-		int rc = 0;
-		if (syscall(SYS_sendto, fd, data, len, MSG_NOSIGNAL, NULL, 0) >= 0)
-			return 0;
-		if (errno == EAGAIN)
-			rc = wait_for(fd, POLLOUT);
-		else if (errno != EINTR)
-			rc = -errno;
-		if (rc < 0)
-			return rc;
-	}
+	int rc = 0;
+
+	while (rc == 0 && syscall(SYS_sendto, fd, data, len, MSG_NOSIGNAL, NULL, 0) < 0)
+		rc = try_again(fd, POLLOUT);
+	return rc;
 }
 
 /* An answer of a clone that is one of a batch: a packet that begins with whose it is. */
@@ -87,18 +80,11 @@ static int send_framed(const struct child *child, const void *data, size_t len)
 		{.iov_base = &header, .iov_len = sizeof(header)},
 		{.iov_base = (void *)(uintptr_t)data, .iov_len = len},
 	};
+	int rc = 0;
 
-	for (;;) {
-		int rc = 0;
-		if (syscall(SYS_writev, child->answer_fd, iov, ARRAY_SIZE(iov)) >= 0)
-			return 0;
-		if (errno == EAGAIN)
-			rc = wait_for(child->answer_fd, POLLOUT);
-		else if (errno != EINTR)
-			rc = -errno;
-		if (rc < 0)
-			return rc;
-	}
+	while (rc == 0 && syscall(SYS_writev, child->answer_fd, iov, ARRAY_SIZE(iov)) < 0)
+		rc = try_again(child->answer_fd, POLLOUT);
+	return rc;
 }
 
 static int send_answer(const struct child *child, const void *data, size_t len)
@@ -167,7 +153,7 @@ static int on_park(void *ctx, void *buf, size_t capacity, size_t *ret_len)
 		/* With MSG_TRUNC the kernel tells the packet's own length, kept or not. */
 		ssize_t len = syscall(SYS_recvfrom, child->answer_fd, buf, capacity, MSG_TRUNC,
 				      NULL, NULL);
-		int rc = 0;
+		int rc;
 
 		if (len > 0 && (size_t)len > capacity)
 			return error_set(&child->client_error, EMSGSIZE,
@@ -180,10 +166,7 @@ static int on_park(void *ctx, void *buf, size_t capacity, size_t *ret_len)
 		}
 		if (errno == ECONNRESET)
 			return 0;
-		if (errno == EAGAIN)
-			rc = wait_for(child->answer_fd, POLLIN);
-		else if (errno != EINTR)
-			rc = -errno;
+		rc = try_again(child->answer_fd, POLLIN);
 		if (rc < 0)
 			return rc;
 	}
