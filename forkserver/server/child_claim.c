@@ -40,7 +40,12 @@ static int take_descriptors(struct child *child, struct msghdr *message, uint32_
 	return 0;
 }
 
-/* One packet: the claim, and its request straight into the guest's memory. */
+/*
+ * One packet: the claim, and its request straight into the guest's memory. It is looked at first
+ * and taken then: a process that was killed while it waited here may still come as far as to
+ * receive what has arrived meanwhile, but it makes no further call. So what it has taken it is
+ * alive to serve.
+ */
 static ssize_t receive(int fd, struct claim *claim, union control *control, struct msghdr *message,
 		       void *buf, size_t capacity)
 {
@@ -57,8 +62,10 @@ static ssize_t receive(int fd, struct claim *claim, union control *control, stru
 			.msg_control = control,
 			.msg_controllen = sizeof(*control),
 		};
-		len = syscall(SYS_recvmsg, fd, message, MSG_CMSG_CLOEXEC);
+		len = syscall(SYS_recvmsg, fd, message, MSG_PEEK | MSG_CMSG_CLOEXEC);
 	} while (len < 0 && errno == EINTR);
+	if (len > 0 && syscall(SYS_recvfrom, fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0)
+		len = -1;
 	return len < 0 ? -errno : len;
 }
 

@@ -418,6 +418,18 @@ class Trouble(harness.TestCase):
             self.assertEqual(server.pool()["resent"], 0)
             server.check_serving()
 
+    def test_killed_just_before_the_claim(self):
+        """What is killed while it waits still wakes up to its claim, but has not taken it."""
+        with PoolServer("echo") as server, server.connect() as connection:
+            for i in range(60):
+                server.wait_parked(2)
+                for pid in server.spares():
+                    os.kill(pid, signal.SIGKILL)
+                answer, end = connection.clone(f"{i}".encode())
+                self.assert_end(end, "done")
+                self.assertEqual(answer, f"{i}".encode())
+            self.assertGreater(server.pool()["resent"], 0)
+
     def test_more_claims_than_can_be_kept(self):
         """Spares that all stand still: what cannot be sent again is not sent to them."""
         with PoolServer("echo", "--spare-rate", "20", spares="20") as server:
