@@ -8,7 +8,7 @@
  *	check.c    is that the right answer?	memory.c   what living clones cost
  *	floor.c    the floor's figures, and	peers.c	   those of others, in the same run
  *	turns.c    the storm and the floor's own parallel loop, in turns
- *	claims.c   the figures of spares
+ *	claims.c   the figures of spares	batches.c  many clones by one message
  *	table.c, json.c, html.c (plots.c)	the report, for people and for programs
  */
 #ifndef FORKVM_BENCH_STORM_STORM_H
