@@ -64,6 +64,8 @@ class Ledger:
         self.latencies = collections.defaultdict(lambda: array.array("f"))  # by kind, microseconds
         self.fresh_counts = collections.Counter()
         self.fresh_latencies = collections.defaultdict(list)
+        self.late = {}  # id(request) of those that are overdue: what they are
+        self.late_s = []  # what those took that came in the end
 
     def opened(self, request):
         request.sent_ns = time.monotonic_ns()
@@ -76,6 +78,8 @@ class Ledger:
             if self.open.pop(id(request), None) is None:
                 self.faults.add("closed twice", _example(request))
                 return
+            if self.late.pop(id(request), None):
+                self.late_s.append((time.monotonic_ns() - request.sent_ns) / 1e9)
             for what in judge(request, self.killings):
                 self.faults.add(f"{request.kind}: {what}", _example(request))
             number = request.record.get("id")
@@ -98,13 +102,16 @@ class Ledger:
             self.faults.add(what, example)
 
     def overdue(self, all_of_them=False):
-        """Find those that should have been complete long ago, or, when all is over, whatever is
-        still open; tell of them, and give them up."""
+        """Note those that should have been complete long ago: an end may be late on a host that
+        starves us. When all is over, whatever is still open is lost."""
         now = time.monotonic_ns()
         with self.lock:
             for request in list(self.open.values()):
                 allowed_s = PATIENCE_S + request.hold_s + request.timeout_ms / 1000
                 if not all_of_them and now - request.sent_ns <= allowed_s * 10**9:
+                    continue
+                self.late.setdefault(id(request), _example(request))
+                if not all_of_them:
                     continue
                 self.open.pop(id(request))
                 lost = "no end of its answer" if request.told else "no end was told"

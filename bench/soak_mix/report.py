@@ -35,6 +35,8 @@ def of_server(member, first, last, taken, growth):
                  "resets": pool["resets_quick"] + pool["resets_thorough"],
                  **{f"lost: {why}": count for why, count in pool["lost"].items() if count}}
         if pool else {},
+        "late": {"ends": len(ledger.late_s), "after at most, s": round(max(ledger.late_s), 1)}
+        if ledger.late_s else {},
         "growth": [dict(zip(("what", "first", "early", "last", "slope_per_hour", "verdict"), row))
                    for row in growth],
         "first": first, "last": last,
@@ -67,6 +69,8 @@ def tables_of(server):
     """(title, rows), the first row of each the head."""
     yield "Requests and their ends", list(_requests(server))
     yield "Did the server grow?", list(_growth(server))
+    if server["late"]:
+        yield "Late", list(_pairs("what", server["late"]))
     yield "Kills", list(_pairs("by", server["kills"]))
     yield "Spares", list(_pairs("what", server["pool"]))
 

@@ -169,7 +169,14 @@ class Judging(unittest.TestCase):
         self.ledger.opened(late)
         late.sent_ns -= (ledger.PATIENCE_S + 1) * 10**9
         self.ledger.overdue()
-        self.assertEqual(len(self.ledger.faults), 1)
+        self.assertEqual(len(self.ledger.late), 1)
+        self.assertEqual(len(self.ledger.faults), 0)
+        late.ended = {"reason": "done", "id": 1}
+        late.answer_over = True
+        self.ledger.closed(late)
+        self.assertEqual(len(self.ledger.late), 0)
+        self.assertGreater(self.ledger.late_s[0], ledger.PATIENCE_S)
+        self.assertEqual(list(self.ledger.faults.lines()), [])
 
 
 HELD = {"descriptors": 30, "threads": 1, "children": 9, "zombies": 0, "rss_kib": 2000,
