@@ -167,7 +167,11 @@ static struct timespec timespec_of(uint64_t ns)
 				 .tv_nsec = (long)(ns % NS_PER_S)};
 }
 
-/* Armed now, seconds from now. Returns the timer's place in what all see. */
+/*
+ * Due seconds from now: to be called before the kernel's timer is armed, whose own "from now" is then
+ * no earlier, however long a busy host lets the guest wait in between. Returns the timer's place in
+ * what all see.
+ */
 static struct timer *timer_new(const char *name, unsigned int cpu, uint64_t seconds)
 {
 	struct timer *timer = &seen->timers[seen->timer_count++];
@@ -263,15 +267,17 @@ static void start_waiting(void *(*function)(void *), struct timer *timer, int fd
 static void arm_timerfd(const char *name, clockid_t id, uint64_t seconds)
 {
 	const struct itimerspec spec = {.it_value = timespec_of(seconds * NS_PER_S)};
+	struct timer *timer = timer_new(name, 0, seconds);
 	int fd = timerfd_create(id, TFD_CLOEXEC);
 
 	if (fd < 0 || timerfd_settime(fd, 0, &spec, NULL) < 0)
 		die(name);
-	start_waiting(wait_for_fd, timer_new(name, 0, seconds), fd, 0);
+	start_waiting(wait_for_fd, timer, fd, 0);
 }
 
 static void arm_timers(uint64_t seconds)
 {
+	struct timer *timer;
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -282,8 +288,9 @@ static void arm_timers(uint64_t seconds)
 	arm_timerfd("timerfd_monotonic", CLOCK_MONOTONIC, seconds);
 	arm_timerfd("timerfd_boottime", CLOCK_BOOTTIME, seconds);
 	arm_timerfd("timerfd_realtime", CLOCK_REALTIME, seconds);
+	timer = timer_new("alarm", 0, seconds);
 	alarm((unsigned int)seconds);
-	start_waiting(wait_for_alarm, timer_new("alarm", 0, seconds), -1, 0);
+	start_waiting(wait_for_alarm, timer, -1, 0);
 }
 
 static void watch(uint64_t seconds)
