@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/common/cpu_latency.h"
+
 #define UNKNOWN "unknown"
 
 static void put(char *text, const char *value)
@@ -162,19 +164,31 @@ void host_record_take(struct host_record *ret)
 	read_line("/proc/sys/vm/overcommit_memory", ret->overcommit);
 	read_line("/sys/devices/system/clocksource/clocksource0/current_clocksource",
 		  ret->clocksource);
+	read_line("/sys/devices/system/cpu/cpuidle/current_governor_ro", ret->idle);
+	ret->cpu_latency_us = cpu_latency_read();
 	ret->max_files = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (long)limit.rlim_max : 0;
+}
+
+static json_t *json_cpu_latency(long us)
+{
+	if (us == CPU_LATENCY_UNKNOWN)
+		return json_string(UNKNOWN);
+	return us == CPU_LATENCY_ANY ? json_string("any") : json_integer(us);
 }
 
 json_t *host_record_json(const struct host_record *record)
 {
 	json_t *hz = record->hz ? json_integer(record->hz) : json_string(UNKNOWN);
 
-	return json_pack(
-		"{s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:s, s:I}",
-		"kernel", record->kernel, "kernel_build", record->kernel_build, "hz", hz,
-		"kvm_module", record->kvm_module, "paging", record->paging, "nx_huge_pages",
-		record->nx_huge_pages, "cpu", record->cpu, "cpus", record->cpus, "memory_mib",
-		(json_int_t)record->memory_mib, "thp", record->thp, "thp_shmem", record->thp_shmem,
-		"cgroup", record->cgroup, "overcommit", record->overcommit, "clocksource",
-		record->clocksource, "max_files", (json_int_t)record->max_files);
+	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:s, "
+			 "s:s, s:o, s:I}",
+			 "kernel", record->kernel, "kernel_build", record->kernel_build, "hz", hz,
+			 "kvm_module", record->kvm_module, "paging", record->paging,
+			 "nx_huge_pages", record->nx_huge_pages, "cpu", record->cpu, "cpus",
+			 record->cpus, "memory_mib", (json_int_t)record->memory_mib, "thp",
+			 record->thp, "thp_shmem", record->thp_shmem, "cgroup", record->cgroup,
+			 "overcommit", record->overcommit, "clocksource", record->clocksource,
+			 "idle", record->idle, "cpu_latency_us",
+			 json_cpu_latency(record->cpu_latency_us), "max_files",
+			 (json_int_t)record->max_files);
 }

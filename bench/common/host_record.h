@@ -25,7 +25,9 @@ struct host_record {
 	char cgroup[HOST_TEXT];	    /* version, and the controllers of this process's     */
 	char overcommit[HOST_TEXT]; /* vm.overcommit_memory                               */
 	char clocksource[HOST_TEXT];
-	long max_files; /* RLIMIT_NOFILE, hard */
+	char idle[HOST_TEXT]; /* the governor of idle CPUs */
+	long cpu_latency_us;  /* the limit on their waking up (cpu_latency.h) */
+	long max_files;	      /* RLIMIT_NOFILE, hard */
 };
 
 void host_record_take(struct host_record *ret);

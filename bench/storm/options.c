@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/common/cpu_latency.h"
 #include "bench/storm/storm.h"
 #include "forkserver/client/forkvm_client.h"
 
@@ -54,6 +55,8 @@ static const char usage[] =
 	"                     way at once, unless --concurrency says otherwise)\n"
 	"  --alive            keep all clones alive until the last has answered\n"
 	"  --no-memory        make no further clones to look at their memory (--alive has them)\n"
+	"  --cpu-latency US   let idle CPUs take no longer than this to wake up, for all that is\n"
+	"                     measured (needs /dev/cpu_dma_latency, which is root's)\n"
 	"  --timeout S        give up when nothing happens for S seconds (default 30)\n"
 	"  --sweep            instead: RAM from 128 MiB to 8 GiB, by how much of it is populated, "
 	"by\n"
@@ -135,6 +138,7 @@ enum {
 	ALIVE,
 	BATCH,
 	NO_MEMORY,
+	CPU_LATENCY,
 	SWEEP,
 	SWEEP_QUICK,
 	TIMEOUT,
@@ -165,6 +169,14 @@ static void peer(struct storm_options *options, const char *value)
 		options->floor = true;
 	else
 		storm_refuse("--peer %s: qemu, boot or floor", value);
+}
+
+static void hold_cpu_latency(unsigned int us)
+{
+	int rc = cpu_latency_hold(us);
+
+	if (rc < 0)
+		storm_refuse("--cpu-latency: /dev/cpu_dma_latency: %s", strerror(-rc));
 }
 
 static void store(struct storm_options *options, int option, const char *value)
@@ -238,6 +250,9 @@ static void store(struct storm_options *options, int option, const char *value)
 	case NO_MEMORY:
 		options->no_memory = true;
 		break;
+	case CPU_LATENCY:
+		hold_cpu_latency((unsigned int)number("cpu-latency", value, 0, 1000000));
+		break;
 	case SWEEP:
 		options->sweep = STORM_SWEEP_FULL;
 		break;
@@ -288,6 +303,7 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 		{"check", required_argument, NULL, CHECK},
 		{"server-option", required_argument, NULL, SERVER_OPTION},
 		{"spares", required_argument, NULL, SPARES},
+		{"cpu-latency", required_argument, NULL, CPU_LATENCY},
 		{"reset", no_argument, NULL, RESET},
 		{"peer", required_argument, NULL, PEER},
 		{"peer-count", required_argument, NULL, PEER_COUNT},

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/common/cpu_latency.h"
 #include "bench/storm/turns.h"
 
 static const char *const variants[] = {"plain", "lean"};
@@ -142,15 +143,20 @@ static void print_memory(const struct storm_memory *memory)
 
 static void print_host(const struct host_record *host)
 {
-	char hz[16] = "unknown";
+	char hz[16] = "unknown", limit[32] = "unknown";
 
 	if (host->hz)
 		snprintf(hz, sizeof(hz), "%d", host->hz);
+	if (host->cpu_latency_us != CPU_LATENCY_UNKNOWN)
+		snprintf(limit, sizeof(limit), "%ld us", host->cpu_latency_us);
+	if (host->cpu_latency_us == CPU_LATENCY_ANY)
+		snprintf(limit, sizeof(limit), "none");
 	printf("\nhost\n");
 	printf("  Linux %s, HZ %s; %s, %s paging, nx_huge_pages %s\n", host->kernel, hz,
 	       host->kvm_module, host->paging, host->nx_huge_pages);
 	printf("  %s, %d CPUs, %ld MiB; clock source %s\n", host->cpu, host->cpus, host->memory_mib,
 	       host->clocksource);
+	printf("  idle CPUs: governor %s, limit on waking up %s\n", host->idle, limit);
 	printf("  huge pages %s (shared memory: %s); cgroup %s; overcommit %s; %ld files\n",
 	       host->thp, host->thp_shmem, host->cgroup, host->overcommit, host->max_files);
 }

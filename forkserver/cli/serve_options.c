@@ -12,9 +12,8 @@
 #include "forkserver/cli/cli.h"
 #include "forkserver/cli/disk_options.h"
 #include "forkserver/cli/parse.h"
+#include "forkserver/server/cpu_latency.h"
 #include "vmm/base/util.h"
-
-#define NS_PER_MS	      (NS_PER_SEC / 1000)
 
 /* A stub boots in milliseconds, a Linux guest in seconds; both may be on a slow host. */
 #define BOOT_TIMEOUT_STUB_NS  (30 * NS_PER_SEC)
@@ -50,6 +49,7 @@ enum {
 	OPT_NO_ANCHOR,
 	OPT_WORKING_SET,
 	OPT_READY_FD,
+	OPT_CPU_LATENCY,
 	OPT_LOG_LEVEL,
 	OPT_LOG_JSON,
 	OPT_MAX_CLONES,
@@ -96,6 +96,7 @@ const struct option serve_option_table[] = {
 	{"no-anchor", no_argument, NULL, OPT_NO_ANCHOR},
 	{"working-set", required_argument, NULL, OPT_WORKING_SET},
 	{"ready-fd", required_argument, NULL, OPT_READY_FD},
+	{"cpu-latency", required_argument, NULL, OPT_CPU_LATENCY},
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
 	{"log-json", no_argument, NULL, OPT_LOG_JSON},
 	{"max-clones", required_argument, NULL, OPT_MAX_CLONES},
@@ -333,6 +334,10 @@ static int set_service(struct serve_command *command, int option, const char *va
 		rc = parse_number("--ready-fd", value, 3, INT32_MAX, &number, error);
 		options->ready_fd = (int)number;
 		return rc;
+	case OPT_CPU_LATENCY:
+		rc = parse_number("--cpu-latency", value, 0, CPU_LATENCY_MAX_US, &number, error);
+		options->cpu_latency_us = (int32_t)number;
+		return rc;
 	case OPT_LOG_LEVEL:
 		rc = log_level_from_name(value);
 		if (rc < 0)
@@ -432,6 +437,7 @@ void serve_options_init(struct serve_command *command)
 				.machine = {.ram_size = 128 * MIB, .vcpus = 1},
 				.max_connections = SERVE_MAX_CONNECTIONS,
 				.ready_fd = -1,
+				.cpu_latency_us = -1,
 				.anchor = true,
 				.reset_max = SERVE_RESET_MAX,
 			},

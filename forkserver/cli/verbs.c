@@ -52,6 +52,8 @@ const struct verb cli_verbs[] = {
 	 "  --max-connections N  (default 1024)\n"
 	 "  --no-anchor          do without the process that keeps KVM switched on\n"
 	 "  --working-set auto|on|off   copy pages that clones are known to write beforehand\n"
+	 "  --cpu-latency US     while clients ask, idle CPUs wake up in at most US microseconds\n"
+	 "                       (0: they poll; needs /dev/cpu_dma_latency)\n"
 	 "  --ready-fd N         write \"ready\" to descriptor N when serving\n"
 	 "  --log-level LEVEL    error, warning, info (default) or debug\n"
 	 "  --log-json           log JSON objects\n"

@@ -15,8 +15,6 @@
 #include "forkserver/server/server.h"
 #include "vmm/base/util.h"
 
-#define NS_PER_MS (NS_PER_SEC / 1000)
-
 /* The first cause counts. */
 static void end_boot(struct server *server, enum boot_end end)
 {

@@ -319,8 +319,7 @@ void clone_begin(struct server *server, struct conn *conn, struct clone *clone,
 	}
 	clone->timer.expire = on_timeout;
 	if (timeout)
-		timers_arm(&server->timers, &clone->timer,
-			   now_ns() + timeout * (NS_PER_SEC / 1000));
+		timers_arm(&server->timers, &clone->timer, now_ns() + timeout * NS_PER_MS);
 	else
 		timers_disarm(&server->timers, &clone->timer);
 	if (++clones->live_count > server->metrics.clones_peak)

@@ -24,7 +24,6 @@
 #include "vmm/base/util.h"
 #include "vmm/block/export.h"
 
-#define NS_PER_MS	 (NS_PER_SEC / 1000)
 #define LOOK_NS		 NS_PER_MS
 #define STOP_LIMIT_NS	 (5 * NS_PER_SEC)
 #define LIMIT_DEFAULT_MS 60000u

@@ -149,6 +149,8 @@ int server_loop(struct server *server, struct error *error)
 		busy = dispatch_all(server, events, count < 0 ? 0 : count);
 		busy |= !list_empty(&server->conns.ready);
 		conns_work(server);
+		if (busy)
+			cpu_latency_on_messages(server);
 		expire_timers(server);
 		conns_settle(server);
 		pool_work(server, busy);

@@ -16,8 +16,6 @@
 #include "forkvm_version.h"
 #include "vmm/base/util.h"
 
-#define NS_PER_MS (NS_PER_SEC / 1000)
-
 static int append_json(const char *data, size_t len, void *ctx)
 {
 	text_append(ctx, data, len);
@@ -214,6 +212,10 @@ static json_t *describe_server(const struct server *server)
 			 options->disks.overlay_dir ? server->disks.overlays.path : "memory");
 		put_number(object, "overlay_limit_bytes", options->disks.overlay_limit);
 		put_flag(object, "io_uring", !options->disks.no_io_uring);
+	}
+	if (options->cpu_latency_us >= 0) {
+		put_number(object, "cpu_latency_us", (uint64_t)options->cpu_latency_us);
+		put_flag(object, "cpu_latency_held", server->cpu_latency.is_held);
 	}
 	put_flag(object, "anchor", server->anchor.pidfd >= 0);
 	put_flag(object, "sandbox", sandbox_available());

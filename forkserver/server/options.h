@@ -82,7 +82,8 @@ struct serve_options {
 	uid_t allowed_uids[SERVE_ALLOWED_UIDS_MAX]; /* beside this process's own and root */
 	unsigned int allowed_uid_count;
 	unsigned int max_connections;
-	int ready_fd; /* told when ready, then closed; -1: none */
+	int ready_fd;		/* told when ready, then closed; -1: none */
+	int32_t cpu_latency_us; /* asked of idle CPUs under traffic (cpu_latency.h); -1: any */
 
 	/* the clones */
 	unsigned int max_clones;   /* 0: what the limit on open files leaves room for     */

@@ -22,7 +22,7 @@
 #define MAKING_NS     (60 * NS_PER_SEC)
 
 /* After a round that was busy: how soon to look again. */
-#define LOOK_AGAIN_NS (5 * NS_PER_SEC / 1000)
+#define LOOK_AGAIN_NS (5 * NS_PER_MS)
 
 static void on_timer(struct server *server, struct timer *timer)
 {

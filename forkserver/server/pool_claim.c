@@ -28,7 +28,7 @@
 #include "vmm/base/util.h"
 
 /* How long nothing is made beside a claim whose clone has not ended. */
-#define QUIET_NS (5 * NS_PER_SEC / 1000)
+#define QUIET_NS (5 * NS_PER_MS)
 
 /* How long a reset takes, as a rule, until the next claim would be taken at once. */
 #define RESET_NS 50000u

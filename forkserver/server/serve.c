@@ -197,6 +197,11 @@ static int open_loop(struct server *server, struct error *error)
 			       EPOLLIN);
 	if (rc < 0)
 		return error_set_errno(error, -rc, "epoll_ctl");
+	if (server->options->cpu_latency_us >= 0)
+		rc = cpu_latency_open(&server->cpu_latency, CPU_LATENCY_DEVICE,
+				      server->options->cpu_latency_us, error);
+	if (rc < 0)
+		return rc;
 	/* EPERM or ENOSYS: then each clone starts with a copy of the table, which takes longer. */
 	server->clones.can_loan = sys_compare_files(server->pid, server->pid) == 0;
 	return 0;
@@ -332,6 +337,7 @@ static struct server *server_new(const struct serve_options *options)
 	boot_init(&server->boot);
 	anchor_init(&server->anchor);
 	conns_init(&server->conns);
+	cpu_latency_init(&server->cpu_latency);
 	return server;
 }
 
@@ -355,6 +361,7 @@ static void server_free(struct server *server)
 	fd_close(&server->wake_fd);
 	fd_close(&server->report_fd);
 	fd_close(&server->vmstat_fd);
+	cpu_latency_done(&server->cpu_latency);
 	fd_close(&server->reserve_fd);
 	private_unmap(server, sizeof(*server));
 }

@@ -19,6 +19,7 @@
 #include "forkserver/server/boot.h"
 #include "forkserver/server/clone.h"
 #include "forkserver/server/conn.h"
+#include "forkserver/server/cpu_latency.h"
 #include "forkserver/server/disks.h"
 #include "forkserver/server/learning.h"
 #include "forkserver/server/limits.h"
@@ -59,6 +60,7 @@ struct server {
 	struct timers timers;
 	struct metrics metrics;
 	struct learning learning;
+	struct cpu_latency cpu_latency;
 	struct limits limits; /* of the host, once serving */
 	union packet packet;  /* the last from a clone */
 	uint64_t now_ns;      /* when the loop last woke up                       */

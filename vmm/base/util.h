@@ -19,6 +19,7 @@
 #define PAGE_BYTES	  4096ull /* the guest's and the host's page on x86 */
 
 #define NS_PER_SEC	  1000000000ull
+#define NS_PER_MS	  (NS_PER_SEC / 1000)
 
 /* Round to a power of two. */
 static inline uint64_t round_down(uint64_t value, uint64_t power)

@@ -168,9 +168,9 @@ static struct timespec timespec_of(uint64_t ns)
 }
 
 /*
- * Due seconds from now: to be called before the kernel's timer is armed, whose own "from now" is then
- * no earlier, however long a busy host lets the guest wait in between. Returns the timer's place in
- * what all see.
+ * Due seconds from now: to be called before the kernel's timer is armed, whose own "from now" is
+ * then no earlier, however long a busy host lets the guest wait in between. Returns the timer's
+ * place in what all see.
  */
 static struct timer *timer_new(const char *name, unsigned int cpu, uint64_t seconds)
 {
