@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The limit on the waking up of idle CPUs: see cpu_latency.h. */
 #include "bench/common/cpu_latency.h"
 
 #include <errno.h>

@@ -14,7 +14,7 @@
 #include "forkserver/cli/cli.h"
 #include "forkserver/cli/disk_file.h"
 #include "forkserver/cli/parse.h"
-#include "forkserver/server/qcow2.h"
+#include "forkserver/storage/qcow2.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 #include "vmm/block/export.h"

@@ -12,6 +12,7 @@
 #include "forkserver/cli/cli.h"
 #include "forkserver/cli/disk_options.h"
 #include "forkserver/cli/parse.h"
+#include "forkserver/cli/serve_values.h"
 #include "forkserver/server/cpu_latency.h"
 #include "vmm/base/util.h"
 
@@ -133,73 +134,6 @@ static bool was_given(const struct serve_command *command, int option)
 	return command->given >> (option - OPT_FIRST_) & 1;
 }
 
-static int set_slots(struct machine_config *config, const char *text, struct error *error)
-{
-	if (!strcmp(text, "auto"))
-		config->slots = MACHINE_SLOTS_AUTO;
-	else if (!strcmp(text, "all"))
-		config->slots = MACHINE_SLOTS_ALL;
-	else if (!strcmp(text, "populated"))
-		config->slots = MACHINE_SLOTS_POPULATED;
-	else
-		return error_set(error, EINVAL, "--slots is auto, all or populated, not \"%.40s\"",
-				 text);
-	return 0;
-}
-
-static int set_working_set(enum learning_mode *mode, const char *text, struct error *error)
-{
-	static const char *const names[] = {
-		[LEARNING_AUTO] = "auto", [LEARNING_ON] = "on", [LEARNING_OFF] = "off"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcmp(text, names[i]))
-			continue;
-		*mode = (enum learning_mode)i;
-		return 0;
-	}
-	return error_set(error, EINVAL, "--working-set is auto, on or off, not \"%.40s\"", text);
-}
-
-static int set_serial(struct serve_serial *serial, const char *text, struct error *error)
-{
-	uint64_t fd = 0;
-
-	*serial = (struct serve_serial){.kind = SERVE_SERIAL_LOG};
-	if (!strcmp(text, "log"))
-		return 0;
-	if (!strncmp(text, "fd:", 3)) {
-		int rc = parse_number("--serial fd:", text + 3, 0, INT32_MAX, &fd, error);
-
-		serial->kind = SERVE_SERIAL_FD;
-		serial->fd = (int)fd;
-		return rc;
-	}
-	if (!text[0])
-		return error_set(error, EINVAL,
-				 "--serial is log, none, stdio, fd:N or the path of a file, and "
-				 "not empty");
-	if (!strcmp(text, "none"))
-		serial->kind = SERVE_SERIAL_NONE;
-	else if (!strcmp(text, "stdio"))
-		serial->kind = SERVE_SERIAL_STDIO;
-	else
-		*serial = (struct serve_serial){.kind = SERVE_SERIAL_FILE, .path = text};
-	return 0;
-}
-
-static int set_pattern(struct machine_config *config, const char *text, struct error *error)
-{
-	size_t len = strlen(text);
-
-	if (!len || len > MACHINE_PATTERN_MAX)
-		return error_set(error, EINVAL,
-				 "--template-on has %zu bytes where 1 to %u are possible", len,
-				 MACHINE_PATTERN_MAX);
-	config->template_on = text;
-	return 0;
-}
-
 /* Which guest, and what only one kind of it has. */
 static int set_guest(struct serve_options *options, int option, const char *value,
 		     struct error *error)
@@ -221,9 +155,9 @@ static int set_guest(struct serve_options *options, int option, const char *valu
 		options->guest.cmdline = value;
 		return 0;
 	case OPT_SERIAL:
-		return set_serial(&options->serial, value, error);
+		return serve_value_serial(&options->serial, value, error);
 	case OPT_TEMPLATE_ON:
-		return set_pattern(&options->machine, value, error);
+		return serve_value_pattern(&options->machine, value, error);
 	case OPT_RNG:
 	case OPT_NO_RNG:
 		options->machine.rng = option == OPT_RNG;
@@ -260,7 +194,7 @@ static int set_template(struct serve_options *options, int option, const char *v
 		options->machine.mem_path = value;
 		return 0;
 	case OPT_SLOTS:
-		return set_slots(&options->machine, value, error);
+		return serve_value_slots(&options->machine, value, error);
 	case OPT_IRQCHIP:
 		options->machine.force_irqchip = true;
 		return 0;
@@ -329,7 +263,7 @@ static int set_service(struct serve_command *command, int option, const char *va
 		options->anchor = false;
 		return 0;
 	case OPT_WORKING_SET:
-		return set_working_set(&options->working_set, value, error);
+		return serve_value_working_set(&options->working_set, value, error);
 	case OPT_READY_FD:
 		rc = parse_number("--ready-fd", value, 3, INT32_MAX, &number, error);
 		options->ready_fd = (int)number;
@@ -378,24 +312,6 @@ static int set_clones(struct serve_options *options, int option, const char *val
 	}
 }
 
-/* LOW or LOW:HIGH. */
-static int set_marks(struct pool_limits *spares, const char *text, struct error *error)
-{
-	const char *colon = strchr(text, ':');
-	char low[24]; /* more digits than any number that fits */
-	uint64_t number = 0;
-	int rc;
-
-	snprintf(low, sizeof(low), "%.*s", colon ? (int)(colon - text) : (int)strlen(text), text);
-	rc = parse_number("--spares", low, 0, SERVE_MAX_SPARES, &number, error);
-	spares->low = spares->high = (uint32_t)number;
-	if (rc == 0 && colon)
-		rc = parse_number("--spares", colon + 1, spares->low, SERVE_MAX_SPARES, &number,
-				  error);
-	spares->high = (uint32_t)number;
-	return rc;
-}
-
 static int set_spares(struct serve_options *options, int option, const char *value,
 		      struct error *error)
 {
@@ -405,7 +321,7 @@ static int set_spares(struct serve_options *options, int option, const char *val
 
 	switch (option) {
 	case OPT_SPARES:
-		return set_marks(spares, value, error);
+		return serve_value_marks(spares, value, error);
 	case OPT_SPARE_AGE:
 		return set_time("--spare-age", value, &spares->age_ns, error);
 	case OPT_SPARE_MEMORY:

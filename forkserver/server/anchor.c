@@ -14,7 +14,7 @@
 #include "forkserver/base/fork.h"
 #include "forkserver/base/log.h"
 #include "forkserver/base/sys.h"
-#include "forkserver/server/sandbox.h"
+#include "forkserver/sandbox/sandbox.h"
 #include "forkserver/server/server.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"

@@ -12,8 +12,8 @@
 #include "forkserver/base/list.h"
 #include "forkserver/base/timers.h"
 #include "forkserver/base/watch.h"
+#include "forkserver/launch/launch.h"
 #include "forkserver/proto/request.h"
-#include "forkserver/server/launch.h"
 #include "forkserver/server/spare.h"
 
 struct server;

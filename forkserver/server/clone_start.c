@@ -21,6 +21,7 @@
 #include "forkserver/base/log.h"
 #include "forkserver/base/private.h"
 #include "forkserver/base/sys.h"
+#include "forkserver/child/child_run.h"
 #include "forkserver/server/batch.h"
 #include "forkserver/server/clone.h"
 #include "forkserver/server/pool.h"

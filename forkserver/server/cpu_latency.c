@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Asking for idle CPUs that wake up fast: see cpu_latency.h. */
 #include "forkserver/server/cpu_latency.h"
 
 #include <errno.h>

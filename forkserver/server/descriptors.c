@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "forkserver/server/launch.h"
+#include "forkserver/launch/launch.h"
 #include "vmm/base/cleanup.h"
 
 /* Kept free for what comes and goes: a request's descriptors, a look into /proc. */

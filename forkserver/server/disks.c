@@ -14,11 +14,11 @@
 
 #include "forkserver/base/gate.h"
 #include "forkserver/base/log.h"
+#include "forkserver/launch/launch.h"
 #include "forkserver/proto/disk_lock.h"
-#include "forkserver/server/backing.h"
 #include "forkserver/server/descriptors.h"
-#include "forkserver/server/launch.h"
 #include "forkserver/server/server.h"
+#include "forkserver/storage/backing.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 

@@ -14,32 +14,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "forkserver/launch/disk_plan.h"
 #include "forkserver/proto/request.h"
 #include "forkserver/server/options.h"
-#include "forkserver/server/overlays.h"
+#include "forkserver/storage/overlays.h"
 #include "vmm/base/error.h"
 #include "vmm/machine/machine.h"
 
 struct server;
-
-/* What a clone has to know of the disks; in memory that it inherits. */
-struct disk_plan {
-	unsigned int count;
-	struct {
-		bool is_empty;
-		bool has_overlay;
-		bool is_durable;
-		bool has_bitmap_inside; /* of its overlay's file: one in memory without a limit */
-		bool is_late;		/* its overlay's file is made by the first write */
-		const char *origin;	/* of its overlay, for a durable one */
-	} slots[MACHINE_DISKS_MAX];
-	bool in_folder; /* overlays are files, made in the folder FD_OVERLAYS */
-	bool any_late;	/* some of them when the guest runs already           */
-	bool force_sync;
-	uint64_t limit;
-	char server_name[OVERLAYS_SERVER_SIZE];
-	char origins[MACHINE_DISKS_MAX][SERVE_DISK_PATH_SIZE + OVERLAYS_NAME_SIZE];
-};
 
 /* What the server knows of one. */
 struct server_disk {

@@ -10,17 +10,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "forkserver/server/clone.h"
-#include "forkserver/server/launch.h"
+#include "forkserver/launch/launch.h"
+#include "forkserver/server/options.h"
 
 struct server;
-
-/* Whether to make use of a working set. */
-enum learning_mode {
-	LEARNING_AUTO, /* if it is large enough to pay */
-	LEARNING_ON,   /* whatever its size            */
-	LEARNING_OFF,
-};
 
 struct learning {
 	enum learning_mode mode;

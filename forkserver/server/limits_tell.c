@@ -7,8 +7,8 @@
 
 #include "forkserver/base/log.h"
 #include "forkserver/base/put.h"
+#include "forkserver/policy/limits_read.h"
 #include "forkserver/server/descriptors.h"
-#include "forkserver/server/limits_read.h"
 #include "forkserver/server/ops.h"
 #include "forkserver/server/server.h"
 

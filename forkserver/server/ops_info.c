@@ -11,8 +11,8 @@
 
 #include "forkserver/base/procfs.h"
 #include "forkserver/base/put.h"
+#include "forkserver/sandbox/sandbox.h"
 #include "forkserver/server/ops.h"
-#include "forkserver/server/sandbox.h"
 #include "forkvm_version.h"
 #include "vmm/base/util.h"
 

@@ -13,7 +13,7 @@
 #include "forkserver/base/private.h"
 #include "forkserver/base/procfs.h"
 #include "forkserver/base/sys.h"
-#include "forkserver/server/claim.h"
+#include "forkserver/launch/claim.h"
 #include "forkserver/server/server.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"

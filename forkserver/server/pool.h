@@ -25,10 +25,10 @@
 #include "forkserver/base/list.h"
 #include "forkserver/base/metrics.h"
 #include "forkserver/base/timers.h"
+#include "forkserver/policy/pool_policy.h"
 #include "forkserver/proto/request.h"
 #include "forkserver/server/clone.h"
 #include "forkserver/server/options.h"
-#include "forkserver/server/pool_policy.h"
 #include "forkserver/server/spare.h"
 
 struct server;

@@ -20,8 +20,8 @@
 
 #include "forkserver/base/log.h"
 #include "forkserver/base/sys.h"
+#include "forkserver/launch/claim.h"
 #include "forkserver/proto/fdpass.h"
-#include "forkserver/server/claim.h"
 #include "forkserver/server/pool.h"
 #include "forkserver/server/server.h"
 #include "vmm/base/cleanup.h"

@@ -16,7 +16,7 @@
 #include "forkserver/base/cradle.h"
 #include "forkserver/base/log.h"
 #include "forkserver/base/sys.h"
-#include "forkserver/server/launch.h"
+#include "forkserver/launch/launch.h"
 #include "forkserver/server/server.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/block/ring.h"

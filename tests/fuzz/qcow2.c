@@ -2,7 +2,7 @@
 /*
  * Fuzz target: the beginning of a file, as a qcow2 header.
  */
-#include "forkserver/server/qcow2.h"
+#include "forkserver/storage/qcow2.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,6 +4,10 @@
 
     forkserver/cli
     forkserver/server
+    forkserver/child
+    forkserver/sandbox
+    forkserver/launch
+    forkserver/policy forkserver/storage
     forkserver/base   forkserver/client
     forkserver/proto
     vmm/machine
@@ -31,6 +35,10 @@ VMM = [
 FORKSERVER = [
     ["forkserver/proto"],
     ["forkserver/base", "forkserver/client"],
+    ["forkserver/policy", "forkserver/storage"],
+    ["forkserver/launch"],
+    ["forkserver/sandbox"],
+    ["forkserver/child"],
     ["forkserver/server"],
     ["forkserver/cli"],
 ]

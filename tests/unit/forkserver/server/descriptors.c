@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "forkserver/server/launch.h"
+#include "forkserver/launch/launch.h"
 #include "forkserver/server/template.h"
 #include "tests/unit/helper.h"
 

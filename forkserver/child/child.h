@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A clone's process, as its files share it: child.c, and child_claim.c for one that was made ahead.
+ */
+#ifndef FORKVM_FORKSERVER_CHILD_CHILD_H
+#define FORKVM_FORKSERVER_CHILD_CHILD_H
+
+#include "forkserver/launch/launch.h"
+
+struct child {
+	const struct launch *launch;
+	int answer_fd; /* -1: none */
+	int console_fd;
+	int claim_fd; /* of a spare */
+	int ram_fd;   /* of one that may be reset */
+	bool session;
+	bool framed;		      /* one of a batch: answers begin with a header */
+	uint32_t index;		      /* then: which                                 */
+	bool is_spare;		      /* nobody has claimed it yet */
+	bool learns;		      /* the working set is still to be told */
+	bool may_reset;		      /* after the present claim */
+	uint64_t next_id;	      /* then */
+	bool has_told;		      /* the report of the present life was sent */
+	struct machine_serial serial; /* leads to console_fd */
+	struct error client_error; /* what the client did that ends its clone; no code: nothing */
+	struct report report;
+};
+
+/* Send one packet on a socket, however long it takes. -errno. */
+int child_send_packet(int fd, const void *data, size_t len);
+
+/* Have the serial port lead to the console descriptor. */
+void child_set_serial(struct child *child);
+
+/* A new identity under that id. -errno in words. */
+int child_take_identity(uint64_t id, struct forkvm_identity *ret_identity, struct error *error);
+
+/* Send the report, whoever takes it. */
+void child_send_report(struct child *child);
+
+/*
+ * child_reset.c: the machine has run to its end. If it may, put it back and have it ready for
+ * another run, and return true. False: this was its last life.
+ */
+bool child_begin_again(struct child *child);
+
+/*
+ * Wait for a claim: 1, with its request in buf; 0 when there will be none. -errno: the server does
+ * not keep to the rules.
+ */
+int child_take_claim(struct child *child, void *buf, size_t capacity, size_t *ret_len);
+
+/*
+ * A spare's first park: wait until it is claimed. As a sink's park: 1 with the claim's request in
+ * buf, 0 when there will be none.
+ */
+int child_await_claim(struct child *child, void *buf, size_t capacity, size_t *ret_len);
+
+#endif
