@@ -26,6 +26,13 @@ class CpuLatency(harness.TestCase):
         if limit_us() <= LIMIT_US:
             self.skipTest("something else on this host asks for as much already")
 
+    def is_asked_for(self, connection):
+        """By the server's word and the kernel's. This is traffic, too: a busy host may have let the
+        last message's time go by."""
+        told = connection.call("inspect")["server"]
+        self.assertEqual(told["cpu_latency_us"], LIMIT_US)
+        return limit_us() == LIMIT_US and told["cpu_latency_held"]
+
     def test_is_asked_for_under_traffic_only(self):
         with Server("hello", "--cpu-latency", LIMIT_US) as server:
             wait_until(lambda: limit_us() > LIMIT_US, "it lets go when nobody asks")
@@ -33,10 +40,7 @@ class CpuLatency(harness.TestCase):
                 for _ in range(3):  # as often as it likes
                     _, end = connection.clone()
                     self.assert_end(end, "done")
-                    wait_until(lambda: limit_us() == LIMIT_US, "it has asked")
-                    told = connection.call("inspect")["server"]
-                    self.assertEqual((told["cpu_latency_us"], told["cpu_latency_held"]),
-                                     (LIMIT_US, True))
+                    wait_until(lambda: self.is_asked_for(connection), "it has asked")
                     wait_until(lambda: limit_us() > LIMIT_US, "it has let go")
 
     def test_ends_with_the_server(self):
@@ -45,7 +49,7 @@ class CpuLatency(harness.TestCase):
         try:
             with server.connect() as connection, connection.session(b"one") as session:
                 self.assertEqual(session.recv(100), b"one")
-                wait_until(lambda: limit_us() == LIMIT_US, "it has asked")
+                wait_until(lambda: self.is_asked_for(connection), "it has asked")
                 server.process.kill()
                 server.process.wait()
                 wait_until(lambda: limit_us() > LIMIT_US, "nobody asks any more")
