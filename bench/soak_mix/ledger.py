@@ -64,7 +64,7 @@ class Ledger:
         self.latencies = collections.defaultdict(lambda: array.array("f"))  # by kind, microseconds
         self.fresh_counts = collections.Counter()
         self.fresh_latencies = collections.defaultdict(list)
-        self.late = {}  # id(request) of those that are overdue: what they are
+        self.late = set()  # id(request) of those that are overdue and still open
         self.late_s = []  # what those took that came in the end
 
     def opened(self, request):
@@ -78,7 +78,8 @@ class Ledger:
             if self.open.pop(id(request), None) is None:
                 self.faults.add("closed twice", _example(request))
                 return
-            if self.late.pop(id(request), None):
+            if id(request) in self.late:
+                self.late.remove(id(request))
                 self.late_s.append((time.monotonic_ns() - request.sent_ns) / 1e9)
             for what in judge(request, self.killings):
                 self.faults.add(f"{request.kind}: {what}", _example(request))
@@ -107,12 +108,12 @@ class Ledger:
         now = time.monotonic_ns()
         with self.lock:
             for request in list(self.open.values()):
-                allowed_s = PATIENCE_S + request.hold_s + request.timeout_ms / 1000
-                if not all_of_them and now - request.sent_ns <= allowed_s * 10**9:
-                    continue
-                self.late.setdefault(id(request), _example(request))
                 if not all_of_them:
+                    allowed_s = PATIENCE_S + request.hold_s + request.timeout_ms / 1000
+                    if now - request.sent_ns > allowed_s * 10**9:
+                        self.late.add(id(request))
                     continue
+                self.late.discard(id(request))
                 self.open.pop(id(request))
                 lost = "no end of its answer" if request.told else "no end was told"
                 self.faults.add(f"{request.kind}: {lost}", _example(request))

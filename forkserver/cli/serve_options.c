@@ -13,7 +13,6 @@
 #include "forkserver/cli/disk_options.h"
 #include "forkserver/cli/parse.h"
 #include "forkserver/cli/serve_values.h"
-#include "forkserver/server/cpu_latency.h"
 #include "vmm/base/util.h"
 
 /* A stub boots in milliseconds, a Linux guest in seconds; both may be on a slow host. */
@@ -269,7 +268,8 @@ static int set_service(struct serve_command *command, int option, const char *va
 		options->ready_fd = (int)number;
 		return rc;
 	case OPT_CPU_LATENCY:
-		rc = parse_number("--cpu-latency", value, 0, CPU_LATENCY_MAX_US, &number, error);
+		rc = parse_number("--cpu-latency", value, 0, SERVE_CPU_LATENCY_MAX_US, &number,
+				  error);
 		options->cpu_latency_us = (int32_t)number;
 		return rc;
 	case OPT_LOG_LEVEL:

@@ -76,7 +76,6 @@ int serve_value_pattern(struct machine_config *config, const char *text, struct 
 	return 0;
 }
 
-/* LOW or LOW:HIGH. */
 int serve_value_marks(struct pool_limits *spares, const char *text, struct error *error)
 {
 	const char *colon = strchr(text, ':');

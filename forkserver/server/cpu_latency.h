@@ -19,7 +19,6 @@
 #include <stdint.h>
 
 #include "forkserver/base/timers.h"
-#include "forkserver/base/watch.h"
 #include "vmm/base/error.h"
 #include "vmm/base/util.h"
 
@@ -27,9 +26,6 @@
 
 /* Longer than between the requests of whoever has some each second. */
 #define CPU_LATENCY_HOLD_NS (100 * NS_PER_MS)
-
-/* Of limits, in microseconds; the kernel knows no more than this as "any". */
-#define CPU_LATENCY_MAX_US  2000000
 
 struct server;
 
@@ -45,8 +41,8 @@ struct cpu_latency {
 void cpu_latency_init(struct cpu_latency *latency);
 
 /*
- * Be ready to ask for limit_us, 0 to CPU_LATENCY_MAX_US, at device (CPU_LATENCY_DEVICE, but in
- * tests). -errno, of open(2), with its remedy.
+ * Be ready to ask for limit_us, 0 to SERVE_CPU_LATENCY_MAX_US, at device (CPU_LATENCY_DEVICE, but
+ * in tests). -errno, of open(2), with its remedy.
  */
 int cpu_latency_open(struct cpu_latency *latency, const char *device, int32_t limit_us,
 		     struct error *error);

@@ -20,6 +20,7 @@
 #define SERVE_MAX_CONNECTIONS	    1024
 #define SERVE_MAX_CONNECTIONS_LIMIT 4096
 #define SERVE_MAX_CLONES_LIMIT	    100000
+#define SERVE_CPU_LATENCY_MAX_US    2000000 /* no idle CPU sleeps as deep as that */
 
 /* Where the serial port of a Linux template leads. */
 enum serve_serial_kind {
