@@ -9,6 +9,7 @@ import batch
 import harness
 import samples
 import verdict
+import where
 from killer import Killer
 from killings import Killings
 from ledger import PATIENCE_S, Ledger
@@ -93,8 +94,10 @@ class Member:
         try:
             return call(*arguments)
         except (AssertionError, OSError) as error:
-            state = "is gone" if self.server.process.poll() is not None else "does not reply"
-            self.ledger.fault(f"the server {state}", f"{type(error).__name__}: {error}")
+            gone = self.server.process.poll() is not None
+            stands = "" if gone else f"; it is {where.of(self.server.pid)}"
+            self.ledger.fault("the server " + ("is gone" if gone else "does not reply"),
+                              f"{type(error).__name__}: {error}{stands}")
             self.lost = True
             self.server.kill()
             return None

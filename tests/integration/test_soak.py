@@ -21,6 +21,7 @@ import plots  # noqa: E402
 import request  # noqa: E402
 import samples  # noqa: E402
 import verdict  # noqa: E402
+import where  # noqa: E402
 
 
 def soak(*options):
@@ -224,6 +225,19 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(len(judged({"done": 7, "killed": 2})), 1)
         self.assertEqual(len(judged({"done": 9, "killed": 2})), 1)
         self.assertEqual(len(judged({"done": 8, "killed": 2}, live=1)), 1)
+
+
+class Standing(unittest.TestCase):
+    def test_where_a_process_is(self):
+        with subprocess.Popen(["sleep", "1000"]) as process:
+            try:
+                harness.wait_until(lambda: where.of(process.pid, 0).startswith("S "), "it sleeps")
+                os.kill(process.pid, signal.SIGSTOP)
+                harness.wait_until(lambda: where.of(process.pid, 0).startswith("T "), "it stopped")
+                self.assertRegex(where.of(process.pid, 0), r"ran 0\.\d+ and waited 0\.\d+, in all")
+            finally:
+                process.kill()
+        self.assertTrue(where.of(process.pid, 0).startswith("gone, "))
 
 
 class Figures(unittest.TestCase):
