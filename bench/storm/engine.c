@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench/common/clock.h"
@@ -18,6 +20,12 @@
 #define EVENTS_MAX    64
 #define FILES_RESERVE 64 /* descriptors that are not answers */
 #define PROGRESS_NS   100000000u
+
+/*
+ * An open loop's requests are to leave when they are due: the last moments before are spun away,
+ * since an idle CPU may take that long to wake up. More would be taken from the clones.
+ */
+#define SPIN_NS	      50000u
 
 static void show_progress(struct engine *engine, bool last)
 {
@@ -126,8 +134,8 @@ static uint64_t due_ns(const struct engine *engine)
 	return engine->start_ns + (uint64_t)((double)engine->sent * 1e9 / engine->round.rate);
 }
 
-/* Send what is to be sent now; returns how long epoll may wait, in milliseconds. */
-static int send_due(struct engine *engine)
+/* Send what is to be sent now; returns how long epoll may wait, in nanoseconds. */
+static uint64_t send_due(struct engine *engine)
 {
 	const struct round *round = &engine->round;
 	bool more = true;
@@ -139,17 +147,17 @@ static int send_due(struct engine *engine)
 			uint64_t now = now_ns();
 
 			due = due_ns(engine);
-			if (due > now) /* the last millisecond is spun away, to be on time */
-				return (int)((due - now) / 1000000);
+			if (due > now)
+				return due - now > SPIN_NS ? due - now - SPIN_NS : 0;
 		}
 		if (now_ns() < engine->hold_until_ns)
-			return 1;
+			return NS_PER_MS;
 		/* Clones that stay alive keep their place: it is answers that are limited. */
 		if (round->alive && engine->waiting >= round->concurrency)
 			break;
 		more = round->batch ? send_batch(engine) : send_one(engine, due);
 	}
-	return 100;
+	return 100 * NS_PER_MS;
 }
 
 /* Nothing has happened for too long: count what is missing, and why. */
@@ -179,10 +187,14 @@ static void count_missing(struct engine *engine)
 		storm_fail(&engine->result->failures, "never sent: %s", engine->fatal);
 }
 
-static void wait_and_handle(struct engine *engine, int timeout_ms)
+static void wait_and_handle(struct engine *engine, uint64_t timeout_ns)
 {
+	const struct timespec timeout = {
+		.tv_sec = (time_t)(timeout_ns / NS_PER_SEC),
+		.tv_nsec = (long)(timeout_ns % NS_PER_SEC),
+	};
 	struct epoll_event events[EVENTS_MAX];
-	int count = epoll_wait(engine->epoll, events, EVENTS_MAX, timeout_ms);
+	int count = epoll_pwait2(engine->epoll, events, EVENTS_MAX, &timeout, NULL);
 	bool records = false;
 
 	if (count < 0 && errno != EINTR)
@@ -229,11 +241,13 @@ static void work(struct engine *engine)
 {
 	const struct round *round = &engine->round;
 
+	if (round->rate > 0)
+		prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
 	engine->start_ns = engine->last_event_ns = now_ns();
 	while (!engine->fatal && engine->ended < round->count) {
-		int timeout_ms = send_due(engine);
+		uint64_t timeout_ns = send_due(engine);
 
-		wait_and_handle(engine, timeout_ms);
+		wait_and_handle(engine, timeout_ns);
 		if (round->alive && !engine->release_ns && engine->sent == round->count &&
 		    engine->waiting == 0)
 			measure_and_release(engine);
@@ -241,6 +255,7 @@ static void work(struct engine *engine)
 		if (storm_interrupted)
 			engine->fatal = "interrupted";
 	}
+	prctl(PR_SET_TIMERSLACK, 0, 0, 0, 0); /* what it was */
 	show_progress(engine, true);
 }
 
