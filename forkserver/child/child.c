@@ -29,6 +29,7 @@
 #include "forkserver/child/child_disks.h"
 #include "forkserver/child/child_run.h"
 #include "forkserver/launch/disk_plan.h"
+#include "forkserver/policy/cpu_split.h"
 #include "forkserver/sandbox/sandbox.h"
 #include "vmm/base/util.h"
 
@@ -381,6 +382,24 @@ void child_send_report(struct child *child)
 		(void)child_send_packet(FD_REPORT, &child->report, sizeof(child->report));
 }
 
+void child_move(const cpu_set_t *set)
+{
+	/* What comes of a failure is that others may have to wait. */
+	(void)syscall(SYS_sched_setaffinity, 0, sizeof(*set), set);
+}
+
+/*
+ * The server's are too few for a clone, and a spare is made where it is in nobody's way until it
+ * parks. Not one with further threads, which would stay there for good.
+ */
+static void take_cpus(const struct child *child)
+{
+	const struct launch *launch = child->launch;
+	bool aside = child->is_spare && machine_extra_threads(launch->machine) == 0;
+
+	child_move(aside ? &launch->cpus->making : &launch->cpus->all);
+}
+
 _Noreturn void child_run(const void *argument)
 {
 	const struct launch *launch = argument;
@@ -400,6 +419,8 @@ _Noreturn void child_run(const void *argument)
 			},
 	};
 
+	if (launch->cpus)
+		take_cpus(&child);
 	take_descriptors(&child);
 	take_signals(launch);
 	live(&child);
@@ -407,6 +428,9 @@ _Noreturn void child_run(const void *argument)
 		child.report.ended_ns = now_ns();
 		child_send_report(&child);
 	}
+	/* Nobody waits for this process's end, and it is to be in nobody's way. */
+	if (launch->cpus)
+		child_move(&launch->cpus->making);
 	/* At once, threads and all, and past anything that a library would do at an exit. */
 	for (;;)
 		syscall(SYS_exit_group, 0);

@@ -5,6 +5,8 @@
 #ifndef FORKVM_FORKSERVER_CHILD_CHILD_H
 #define FORKVM_FORKSERVER_CHILD_CHILD_H
 
+#include <sched.h>
+
 #include "forkserver/launch/launch.h"
 
 struct child {
@@ -25,6 +27,9 @@ struct child {
 	struct error client_error; /* what the client did that ends its clone; no code: nothing */
 	struct report report;
 };
+
+/* From here on this thread runs on the CPUs of set. */
+void child_move(const cpu_set_t *set);
 
 /* Send one packet on a socket, however long it takes. -errno. */
 int child_send_packet(int fd, const void *data, size_t len);

@@ -12,6 +12,7 @@
 
 #include "forkserver/child/child.h"
 #include "forkserver/launch/claim.h"
+#include "forkserver/policy/cpu_split.h"
 #include "vmm/base/util.h"
 
 union control {
@@ -101,8 +102,13 @@ int child_take_claim(struct child *child, void *buf, size_t capacity, size_t *re
 
 int child_await_claim(struct child *child, void *buf, size_t capacity, size_t *ret_len)
 {
+	const struct cpu_split *cpus = child->launch->cpus;
 	const char parked = CLAIM_PARKED;
-	int rc = child_send_packet(child->claim_fd, &parked, sizeof(parked));
+	int rc;
+
+	if (cpus)
+		child_move(&cpus->all);
+	rc = child_send_packet(child->claim_fd, &parked, sizeof(parked));
 
 	if (rc == 0)
 		rc = child_take_claim(child, buf, capacity, ret_len);

@@ -60,6 +60,7 @@ enum {
 	OPT_SPARE_AGE,
 	OPT_SPARE_MEMORY,
 	OPT_SPARE_RATE,
+	OPT_SPARE_CPUS,
 	OPT_RESET,
 	OPT_RESET_MAX,
 	OPT_RESET_CHECK,
@@ -107,6 +108,7 @@ const struct option serve_option_table[] = {
 	{"spare-age", required_argument, NULL, OPT_SPARE_AGE},
 	{"spare-memory", required_argument, NULL, OPT_SPARE_MEMORY},
 	{"spare-rate", required_argument, NULL, OPT_SPARE_RATE},
+	{"spare-cpus", required_argument, NULL, OPT_SPARE_CPUS},
 	{"reset", no_argument, NULL, OPT_RESET},
 	{"reset-max", required_argument, NULL, OPT_RESET_MAX},
 	{"reset-check", no_argument, NULL, OPT_RESET_CHECK},
@@ -330,6 +332,8 @@ static int set_spares(struct serve_options *options, int option, const char *val
 		rc = parse_number("--spare-rate", value, 1, 1000000, &number, error);
 		spares->rate = (uint32_t)number;
 		return rc;
+	case OPT_SPARE_CPUS:
+		return serve_value_spare_cpus(&options->spare_cpus, value, error);
 	case OPT_RESET:
 		options->reset = options->machine.resettable = true;
 		return 0;
@@ -396,9 +400,11 @@ int serve_options_finish(struct serve_command *command, struct error *error)
 	}
 	if (!options->spares.high &&
 	    (was_given(command, OPT_SPARE_AGE) || was_given(command, OPT_SPARE_MEMORY) ||
-	     was_given(command, OPT_SPARE_RATE) || options->reset))
+	     was_given(command, OPT_SPARE_RATE) || was_given(command, OPT_SPARE_CPUS) ||
+	     options->reset))
 		return error_set(error, EINVAL,
-				 "--spare-age, --spare-memory, --spare-rate and --reset are for "
+				 "--spare-age, --spare-memory, --spare-rate, --spare-cpus and "
+				 "--reset are for "
 				 "servers that keep spares (--spares)");
 	if (!options->reset && (options->reset_check || was_given(command, OPT_RESET_MAX)))
 		return error_set(error, EINVAL,

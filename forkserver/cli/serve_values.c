@@ -92,3 +92,26 @@ int serve_value_marks(struct pool_limits *spares, const char *text, struct error
 	spares->high = (uint32_t)number;
 	return rc;
 }
+
+int serve_value_spare_cpus(struct spare_cpus_options *cpus, const char *text, struct error *error)
+{
+	int rc;
+
+	*cpus = (struct spare_cpus_options){.how = CPU_SPLIT_AUTO};
+	if (!strcmp(text, "auto"))
+		return 0;
+	cpus->how = CPU_SPLIT_NONE;
+	if (!strcmp(text, "any"))
+		return 0;
+	cpus->how = CPU_SPLIT_GIVEN;
+	rc = cpu_list_parse(text, &cpus->cpus);
+	if (rc == -ERANGE)
+		return error_set(error, ERANGE, "--spare-cpus: %s: there is no CPU above %d", text,
+				 CPU_SETSIZE - 1);
+	if (rc < 0)
+		return error_set(error, EINVAL,
+				 "--spare-cpus: %s is neither auto nor any nor a list of CPUs, as "
+				 "1,4-7",
+				 text);
+	return 0;
+}

@@ -25,4 +25,7 @@ int serve_value_pattern(struct machine_config *config, const char *text, struct 
 /* --spares: LOW or LOW:HIGH. */
 int serve_value_marks(struct pool_limits *spares, const char *text, struct error *error);
 
+/* --spare-cpus: auto, any, or a list of CPUs. */
+int serve_value_spare_cpus(struct spare_cpus_options *cpus, const char *text, struct error *error);
+
 #endif

@@ -69,6 +69,9 @@ const struct verb cli_verbs[] = {
 	 "  --spare-age TIME     replace one that is older (default 0: none is)\n"
 	 "  --spare-memory SIZE  private memory of all of them, sampled (default: no limit)\n"
 	 "  --spare-rate N       make at most N a second (default: no limit)\n"
+	 "  --spare-cpus WHICH   make them on these CPUs: a list, any, or auto (default: every "
+	 "second\n"
+	 "                       core, any with --reset; the server keeps to the others)\n"
 	 "  --reset              put spares that have served back, for the same tenant again\n"
 	 "  --reset-max N        so many times at most (default 1000)\n"
 	 "  --reset-check        compare each with the template then (slow)\n"},

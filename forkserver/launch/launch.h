@@ -73,6 +73,7 @@ struct launch_disk {
 	enum disk_mode mode;
 };
 
+struct cpu_split;
 struct disk_plan;
 
 /* Filled in by the server for each child, which has a copy in its cradle (cradle.h) and only reads
@@ -86,6 +87,7 @@ struct launch {
 	int console_fd;
 	int claim_fd; /* of a spare, which has no request yet; -1: it is none      */
 	const struct disk_plan *disks; /* NULL: the machine has none */
+	const struct cpu_split *cpus;  /* NULL: any for everything   */
 	struct launch_disk given[MACHINE_DISKS_MAX];
 	bool session;	  /* answer_fd is a packet socket that brings further requests */
 	bool framed;	  /* one of a batch: answers begin with a header               */

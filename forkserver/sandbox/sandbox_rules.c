@@ -100,6 +100,9 @@ static const struct sandbox_rule thread_rules[] = {
 
 static const struct sandbox_rule spare_rules[] = {
 	{CALL(recvmsg), .reason = "a spare's claim, which brings its client's descriptors"},
+	{CALL(sched_setaffinity), WHERE(0, INT_BITS, 0),
+	 .reason =
+		 "making and ending happen aside; of itself, and no other CPUs than the server's"},
 };
 
 static const struct sandbox_rule disk_rules[] = {

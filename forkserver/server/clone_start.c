@@ -256,6 +256,7 @@ int clone_fork(struct server *server, struct launch *launch, const void *body, s
 	launch->request_len = body_len;
 	launch->share_files = clones->can_loan && all_low(launch);
 	launch->disks = server->disks.plan;
+	launch->cpus = server->cpus;
 	clone->learns = learning_wants(&server->learning);
 	if (clone->learns)
 		server->learning.asked++;

@@ -204,6 +204,14 @@ static json_t *describe_server(const struct server *server)
 	put_number(object, "spare_age_ms", options->spares.age_ns / NS_PER_MS);
 	put_number(object, "spare_memory_bytes", options->spares.memory);
 	put_number(object, "spare_rate", options->spares.rate);
+	if (server->cpus) {
+		char making[256], serving[256];
+
+		put_text(object, "spare_cpus",
+			 cpu_list_print(&server->cpus->making, making, sizeof(making)));
+		put_text(object, "server_cpus",
+			 cpu_list_print(&server->cpus->serving, serving, sizeof(serving)));
+	}
 	put_flag(object, "reset", options->reset);
 	put_flag(object, "reset_check", options->reset_check);
 	put_number(object, "reset_max", options->reset_max);

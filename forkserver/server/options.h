@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "forkserver/policy/cpu_split.h"
 #include "forkserver/policy/pool_policy.h"
 #include "forkserver/proto/protocol.h"
 #include "forkserver/storage/serve_disks.h"
@@ -44,6 +45,12 @@ enum learning_mode {
 	LEARNING_OFF,
 };
 
+/* Which CPUs make spares. */
+struct spare_cpus_options {
+	enum cpu_split_how how;
+	cpu_set_t cpus; /* of CPU_SPLIT_GIVEN */
+};
+
 struct serve_options {
 	/* the template: a stub or, if that is NULL, a Linux guest */
 	const char *device; /* NULL: /dev/kvm                       */
@@ -71,9 +78,10 @@ struct serve_options {
 	uint64_t clone_memory;	   /* bytes of private memory a clone may have; 0: any    */
 	bool keep_clones;	   /* clones outlive the server                           */
 	struct pool_limits spares; /* at_once is the server's own choice                  */
-	bool reset;		   /* spares that have served are reset                   */
-	bool reset_check;	   /* and compared with the template                      */
-	uint32_t reset_max;	   /* so many times at most                               */
+	struct spare_cpus_options spare_cpus;
+	bool reset;	    /* spares that have served are reset                   */
+	bool reset_check;   /* and compared with the template                      */
+	uint32_t reset_max; /* so many times at most                               */
 	bool anchor;
 	enum learning_mode working_set;
 };

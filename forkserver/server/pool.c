@@ -36,9 +36,16 @@ static size_t stashes_size(void)
 	return POOL_STASHES * sizeof(struct pool_stash);
 }
 
-int pool_init(struct pool *pool, const struct serve_options *options)
+/* One CPU in two may make spares at once: the others are for who is served meanwhile. */
+static uint32_t at_once(const struct cpu_split *cpus)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	long count = cpus ? CPU_COUNT(&cpus->making) : sysconf(_SC_NPROCESSORS_ONLN) / 2;
+
+	return count > 1 ? (uint32_t)count : 1;
+}
+
+int pool_init(struct pool *pool, const struct serve_options *options, const struct cpu_split *cpus)
+{
 
 	*pool = (struct pool){
 		.limits = options->spares,
@@ -46,8 +53,7 @@ int pool_init(struct pool *pool, const struct serve_options *options)
 		.reset = options->reset,
 		.reset_max = options->reset_max,
 	};
-	/* One CPU in two may make spares: the others are for who is served meanwhile. */
-	pool->limits.at_once = cpus > 3 ? (uint32_t)cpus / 2 : 1;
+	pool->limits.at_once = at_once(cpus);
 	list_init(&pool->parked);
 	list_init(&pool->making);
 	if (pool->limits.high)

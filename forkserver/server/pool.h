@@ -86,8 +86,8 @@ struct pool {
 	struct pool_metrics metrics;
 };
 
-/* Before clones_init. -ENOMEM. */
-int pool_init(struct pool *pool, const struct serve_options *options);
+/* Before clones_init. cpus: which make spares; NULL: any. -ENOMEM. */
+int pool_init(struct pool *pool, const struct serve_options *options, const struct cpu_split *cpus);
 void pool_done(struct pool *pool);
 
 /* How many records beyond --max-clones the pool may need for spares that are ending. */

@@ -24,6 +24,7 @@
 #include "forkserver/server/descriptors.h"
 #include "forkserver/server/limits_tell.h"
 #include "forkserver/server/server.h"
+#include "forkserver/server/spare_cpus.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
@@ -111,7 +112,10 @@ static int allocate(struct server *server, struct error *error)
 	if (options->max_clones > capacity)
 		log_warning("--max-clones is cut to %u, for which the limit on open files has room",
 			    capacity);
-	rc = pool_init(&server->pool, options);
+	rc = spare_cpus_init(server, error);
+	if (rc < 0)
+		return rc;
+	rc = pool_init(&server->pool, options, server->cpus);
 	if (rc == 0)
 		rc = clones_init(&server->clones, capacity, pool_further_records(&server->pool));
 	if (rc == 0)
@@ -255,6 +259,7 @@ static int lock_down(struct server *server, struct error *error)
 	limits_take(server);
 	/* Before the filter: it needs one of its own. */
 	anchor_start(server);
+	spare_cpus_leave_making(server);
 	rc = enter_sandbox(server, &needs, error);
 	if (rc < 0)
 		return rc;
@@ -353,6 +358,7 @@ static void server_free(struct server *server)
 	if (server->clones.records)
 		clones_done(&server->clones);
 	pool_done(&server->pool);
+	spare_cpus_done(server);
 	learning_done(&server->learning);
 	if (server->timers.heap)
 		timers_done(&server->timers);

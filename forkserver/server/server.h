@@ -15,6 +15,7 @@
 #include "forkserver/base/metrics.h"
 #include "forkserver/base/timers.h"
 #include "forkserver/base/watch.h"
+#include "forkserver/policy/cpu_split.h"
 #include "forkserver/policy/limits.h"
 #include "forkserver/server/anchor.h"
 #include "forkserver/server/boot.h"
@@ -56,6 +57,7 @@ struct server {
 	struct anchor anchor;
 	struct clones clones;
 	struct pool pool;
+	struct cpu_split *cpus; /* owned, in memory that clones inherit; NULL: any for all */
 	struct conns conns;
 	struct timers timers;
 	struct metrics metrics;

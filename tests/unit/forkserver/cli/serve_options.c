@@ -155,5 +155,25 @@ Test(serve_options, spares)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		expect_refusal(TAKE("stub", "a", "spares", bad[i]), "--spares");
 	expect_refusal(TAKE("stub", "a", "spare-age", "5"), "(--spares)");
+	expect_refusal(TAKE("stub", "a", "spare-cpus", "any"), "(--spares)");
 	expect_refusal(TAKE("stub", "a", "spares", "0", "spare-rate", "5"), "(--spares)");
+}
+
+Test(serve_options, spare_cpus)
+{
+	static const char *const bad[] = {"", "auto,1", "1-", "3-1", "1,,2", "0x1", "1024"};
+	const struct spare_cpus_options *cpus = &command.options.spare_cpus;
+
+	cr_assert_eq(TAKE("stub", "a", "spares", "4"), 0, "%s", error.text);
+	cr_assert_eq(cpus->how, CPU_SPLIT_AUTO);
+	cr_assert_eq(TAKE("stub", "a", "spares", "4", "spare-cpus", "any"), 0, "%s", error.text);
+	cr_assert_eq(cpus->how, CPU_SPLIT_NONE);
+	cr_assert_eq(TAKE("stub", "a", "spares", "4", "spare-cpus", "1,4-6"), 0, "%s", error.text);
+	cr_assert_eq(cpus->how, CPU_SPLIT_GIVEN);
+	cr_assert_eq(CPU_COUNT(&cpus->cpus), 4);
+	cr_assert_eq(TAKE("stub", "a", "spares", "4", "spare-cpus", "auto"), 0, "%s", error.text);
+	cr_assert_eq(cpus->how, CPU_SPLIT_AUTO);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		expect_refusal(TAKE("stub", "a", "spares", "4", "spare-cpus", bad[i]),
+			       "--spare-cpus");
 }
