@@ -100,6 +100,7 @@ class Connection:
     """A client of the control protocol that may misbehave in every way."""
 
     def __init__(self, path, greet=True):
+        self.path = path
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(DEADLINE_S)
         self.socket.connect(path)

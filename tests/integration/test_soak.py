@@ -237,7 +237,7 @@ class Standing(unittest.TestCase):
                 self.assertRegex(where.of(process.pid, 0), r"ran 0\.\d+ and waited 0\.\d+, in all")
             finally:
                 process.kill()
-        self.assertTrue(where.of(process.pid, 0).startswith("gone, "))
+        self.assertTrue(where.of(process.pid, 0).startswith("gone; "))
 
 
 class Figures(unittest.TestCase):

@@ -20,6 +20,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 import harness  # noqa: E402
 import images  # noqa: E402
+import where  # noqa: E402
 
 ENTERED = "FORKVM_LINUX_IMAGES"  # in the environment: all images, and that this is the place
 # Emulated, beside a build that takes all processors, a boot of ten seconds can take minutes.
@@ -115,10 +116,18 @@ def identity(text):
     return json.loads(text)
 
 
+def stands(path):
+    """Where each of a server's clones stands."""
+    with harness.Connection(path) as connection:
+        clones = connection.call("list")["clones"]
+    return "\n".join(f"clone {clone['id']}: {where.of(clone['pid'])}" for clone in clones)
+
+
 class Session:
     """A clone that stays until it is closed."""
 
     def __init__(self, connection, request="identity", **members):
+        self.path = connection.path
         self.socket = connection.session(request.encode(), **members)
 
     def __enter__(self):
@@ -130,7 +139,10 @@ class Session:
     def answer(self):
         """The answer to a request, the first one's or the last ask's. Not an empty one: as a packet
         that is what the end looks like, too."""
-        data = self.socket.recv(1 << 17)
+        try:
+            data = self.socket.recv(1 << 17)
+        except TimeoutError:
+            raise AssertionError(f"no answer within {DEADLINE_S} s\n" + stands(self.path)) from None
         if not data:
             raise AssertionError("the clone ended, or its answer is empty")
         return data.decode(errors="replace")
