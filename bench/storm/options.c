@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,18 +77,6 @@ static const char usage[] =
 	"  --json FILE        write a JSON report (-: standard output, instead of the table)\n"
 	"  --html FILE        write a page with plots (needs gnuplot)\n"
 	"  --help             this text\n";
-
-void storm_refuse(const char *format, ...)
-{
-	va_list arguments;
-
-	fputs("clone_storm: ", stderr);
-	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	fputs("\nclone_storm --help tells more\n", stderr);
-	exit(2);
-}
 
 static uint64_t number(const char *option, const char *text, uint64_t min, uint64_t max)
 {

@@ -4,12 +4,14 @@
  * what.
  *
  *	options.c  what was asked for		settle.c   what follows from that
+ *	refuse.c   what cannot be
  *	server.c   a server of its own		driver.c   sends, verifies, times
  *	check.c    is that the right answer?	memory.c   what living clones cost
  *	floor.c    the floor's figures, and	peers.c	   those of others, in the same run
  *	turns.c    the storm and the floor's own parallel loop, in turns
  *	claims.c   the figures of spares	batches.c  many clones by one message
- *	table.c, json.c, html.c (plots.c)	the report, for people and for programs
+ *	table.c, json.c (json_parts.c), html.c (plots.c)	the report, for people and for
+ *programs
  */
 #ifndef FORKVM_BENCH_STORM_STORM_H
 #define FORKVM_BENCH_STORM_STORM_H
@@ -184,7 +186,7 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret);
 /* settle.c: fill in what was left open, refuse what does not go together. */
 void storm_options_settle(struct storm_options *options);
 
-/* options.c: say on stderr what cannot be, and end the program. */
+/* refuse.c: say on stderr what cannot be, and end the program. */
 _Noreturn __attribute__((format(printf, 1, 2))) void storm_refuse(const char *format, ...);
 
 /* failures.c: count one failure. */
@@ -237,7 +239,7 @@ void storm_claims_table(struct storm_result *result);
 json_t *storm_claims_json(struct storm_result *result);
 void storm_claims_done(struct storm_claims *claims);
 
-/* Parts of the JSON report. New references. */
+/* json_parts.c: parts of the JSON report. New references. */
 json_t *storm_summary_json(const struct summary *summary);
 json_t *storm_failures_json(const struct storm_failures *failures);
 json_t *storm_memory_json(const struct storm_memory *memory);

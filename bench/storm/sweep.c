@@ -61,18 +61,6 @@ static void lay_out(struct sweep *sweep)
 				};
 }
 
-const struct sweep_cell *sweep_find(const struct sweep *sweep, uint64_t mem_mib,
-				    unsigned int percent, size_t alive)
-{
-	for (size_t i = 0; i < sweep->count; i++) {
-		const struct sweep_cell *cell = &sweep->cells[i];
-
-		if (cell->mem_mib == mem_mib && cell->percent == percent && cell->alive == alive)
-			return cell->outcome == SWEEP_MEASURED ? cell : NULL;
-	}
-	return NULL;
-}
-
 /* The cells of one template: from first, as many as there are numbers of clones. */
 static size_t template_cells(const struct sweep *sweep)
 {

@@ -61,10 +61,6 @@ struct sweep {
 /* sweep.c: do it all and report it. 0, or -1 after saying why on stderr or in the report. */
 int storm_sweep(const struct storm_options *options);
 
-/* sweep.c: the cell of such a template and number of clones if it was measured; otherwise NULL. */
-const struct sweep_cell *sweep_find(const struct sweep *sweep, uint64_t mem_mib,
-				    unsigned int percent, size_t alive);
-
 /* sweep_report.c. */
 void sweep_table(const struct sweep *sweep);
 json_t *sweep_json(const struct sweep *sweep); /* a new reference */

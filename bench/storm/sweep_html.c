@@ -32,12 +32,24 @@ static double available(const struct sweep_cell *cell)
 
 static const char *const colours[SWEEP_PARTS_MAX] = {"#3b7dd8", "#58a55c", "#c9b458", "#d8663b"};
 
+/* The cell of such a template and number of clones if it was measured; otherwise NULL. */
+static const struct sweep_cell *find(const struct sweep *sweep, uint64_t mem_mib,
+				     unsigned int percent, size_t alive)
+{
+	for (size_t i = 0; i < sweep->count; i++) {
+		const struct sweep_cell *cell = &sweep->cells[i];
+
+		if (cell->mem_mib == mem_mib && cell->percent == percent && cell->alive == alive)
+			return cell->outcome == SWEEP_MEASURED ? cell : NULL;
+	}
+	return NULL;
+}
+
 /* The figure of a template with so many clones; NAN where it was not measured. */
 static double look_up(const struct sweep *sweep, uint64_t mem_mib, size_t part, size_t alive,
 		      figure_fn *figure)
 {
-	const struct sweep_cell *cell =
-		sweep_find(sweep, mem_mib, sweep->grid->percent[part], alive);
+	const struct sweep_cell *cell = find(sweep, mem_mib, sweep->grid->percent[part], alive);
 
 	return cell ? figure(cell) : NAN;
 }
