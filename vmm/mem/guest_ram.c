@@ -210,7 +210,12 @@ int guest_ram_seal(struct guest_ram *ram, struct error *error)
 		return error_set_errno(error, errno, "guest RAM: map private");
 	/* ... as sealing wants, which also wants the writable descriptor for the last time. */
 	if (ram->is_memfd && add_seals(ram->fd, seals) < 0)
-		return error_set_errno(error, errno, "guest RAM: seal the memfd");
+		return errno == EBUSY
+			       ? error_set(error, EBUSY,
+					   "guest RAM: cannot be sealed, because the kernel or a "
+					   "program holds pages of it and does not let go: try "
+					   "again")
+			       : error_set_errno(error, errno, "guest RAM: seal the memfd");
 	close(ram->fd);
 	ram->fd = fd_steal(&fd);
 	ram->sealed = true;

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -185,6 +186,29 @@ Test(guest_ram, sealing_twice_is_fine)
 	ram.host[0] = 'x';
 	seal(&ram);
 	cr_assert_eq(ram.host[0], 'x', "not mapped again");
+	guest_ram_done(&ram);
+}
+
+/* As whoever does I/O on guest memory holds it, and as reclaim does for a moment. */
+Test(guest_ram, a_page_that_is_held_cannot_be_sealed_until_it_is_let_go)
+{
+	struct guest_ram ram;
+	struct error error = {0};
+	struct iovec page = {.iov_len = PAGE_BYTES};
+	int pipe_fds[2];
+
+	init(&ram, 2 * MIB, NULL);
+	ram.host[5] = 'a';
+	page.iov_base = ram.host;
+	cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
+	cr_assert_eq(vmsplice(pipe_fds[1], &page, 1, 0), PAGE_BYTES);
+	cr_assert_eq(guest_ram_seal(&ram, &error), -EBUSY);
+	cr_assert_not_null(strstr(error.text, "holds pages of it"), "%s", error.text);
+	cr_assert_not(ram.sealed);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	seal(&ram);
+	cr_assert_eq(ram.host[5], 'a', "content stays");
 	guest_ram_done(&ram);
 }
 
