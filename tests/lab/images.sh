@@ -173,8 +173,13 @@ make_initramfs() (
 		exit 1
 	fi
 	while read -r path; do
-		cp "$path" "$new/files/modules/" || exit
 		name=${path##*/}
+		if [[ $name == *.xz ]]; then
+			name=${name%.xz}
+			xz -dc "$path" >"$new/files/modules/$name" || exit
+		else
+			cp "$path" "$new/files/modules/" || exit
+		fi
 		module=${name%%.*}
 		echo "$name ${LAB_MODULE_PARAMETERS[$module]:-}"
 	done <"$new/paths" >"$new/files/modules/list"

@@ -9,6 +9,7 @@ Where the payload lies: Linux' Documentation/arch/x86/boot.rst, payload_offset a
 import gzip
 import lzma
 import struct
+import subprocess
 import sys
 
 
@@ -25,12 +26,26 @@ def payload(image):
     return image[start:start + length]
 
 
+def unpack_zstd(data):
+    """Python 3.11 has no library for it."""
+    try:
+        done = subprocess.run(["zstd", "-dcq"], input=data, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise ValueError("this kernel is compressed with zstd, which is missing (package zstd)") \
+            from None
+    if done.returncode:
+        raise ValueError(f"zstd: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
+
+
 def unpack(data):
     """Undo the compression; the kernel's size follows the stream and is not part of it."""
     if data.startswith(b"\xfd7zXZ\0"):
         return lzma.LZMADecompressor().decompress(data)
     if data.startswith(b"\x1f\x8b"):
         return gzip.decompress(data[:-4])
+    if data.startswith(b"\x28\xb5\x2f\xfd"):
+        return unpack_zstd(data[:-4])
     if data.startswith(b"\x7fELF"):
         return data
     raise ValueError(f"unknown compression: starts with {data[:6].hex()}")

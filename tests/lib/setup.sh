@@ -12,7 +12,7 @@ SETUP_TEST_PACKAGES=(libcriterion-dev clang libclang-rt-14-dev clang-format clan
 	shellcheck python3 busybox-static cpio kmod qemu-utils)
 SETUP_PLOT_PACKAGES=(gnuplot-nox)
 # For tests/lab, which downloads its kernels itself.
-SETUP_LAB_PACKAGES=(qemu-system-x86 busybox-static cpio kmod python3 stress-ng
+SETUP_LAB_PACKAGES=(qemu-system-x86 busybox-static cpio kmod xz-utils zstd python3 stress-ng
 	fio e2fsprogs)
 
 setup_say() {
