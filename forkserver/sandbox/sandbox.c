@@ -75,7 +75,7 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_rules *rules)
 }
 
 /* Tables that are carried out as one. */
-#define TABLES_MAX 5
+#define TABLES_MAX 6
 
 struct tables {
 	const struct sandbox_rules *list[TABLES_MAX];
@@ -228,6 +228,8 @@ static int load_parts(struct program parts[3], const struct sandbox_needs *needs
 	struct program *whole = &parts[0];
 	int rc;
 
+	if (needs->lines)
+		tables.list[tables.count++] = &sandbox_line_rules;
 	if (needs->disks)
 		tables.list[tables.count++] = &sandbox_disk_rules;
 	if (needs->files)

@@ -18,6 +18,7 @@ bool sandbox_available(void);
 /* What clones need beyond the least. */
 struct sandbox_needs {
 	bool threads; /* several vCPUs, or devices: they make threads until sandbox_seal_threads */
+	bool lines;   /* one thread, but devices that interrupt: they make eventfds              */
 	bool spares;  /* some are made ahead, and claimed by a packet with descriptors           */
 	bool resets;  /* and reset; not with disks */
 	bool disks;   /* they do I/O, with what they make until nursery_leave */

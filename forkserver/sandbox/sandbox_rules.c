@@ -98,6 +98,10 @@ static const struct sandbox_rule thread_rules[] = {
 	{CALL(seccomp), .reason = "sandbox_seal_threads; it can only take more away"},
 };
 
+static const struct sandbox_rule line_rules[] = {
+	{CALL(eventfd2), .reason = "devices' interrupts: KVM_IRQFD"},
+};
+
 static const struct sandbox_rule spare_rules[] = {
 	{CALL(recvmsg), .reason = "a spare's claim, which brings its client's descriptors"},
 	{CALL(sched_setaffinity), WHERE(0, INT_BITS, 0),
@@ -187,6 +191,7 @@ static const struct sandbox_rule idle_rules[] = {
 
 const struct sandbox_rules sandbox_clone_rules = {clone_rules, ARRAY_SIZE(clone_rules)};
 const struct sandbox_rules sandbox_thread_rules = {thread_rules, ARRAY_SIZE(thread_rules)};
+const struct sandbox_rules sandbox_line_rules = {line_rules, ARRAY_SIZE(line_rules)};
 const struct sandbox_rules sandbox_spare_rules = {spare_rules, ARRAY_SIZE(spare_rules)};
 const struct sandbox_rules sandbox_disk_rules = {disk_rules, ARRAY_SIZE(disk_rules)};
 const struct sandbox_rules sandbox_nursery_rules = {nursery_rules, ARRAY_SIZE(nursery_rules)};

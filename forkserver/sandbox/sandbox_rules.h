@@ -30,6 +30,9 @@ extern const struct sandbox_rules sandbox_clone_rules;
 /* What clones with further threads (several vCPUs, devices) need on top. */
 extern const struct sandbox_rules sandbox_thread_rules;
 
+/* What clones with one thread need on top whose devices interrupt by in-kernel controllers. */
+extern const struct sandbox_rules sandbox_line_rules;
+
 /* What spares need on top: clones that were made ahead of their claim. */
 extern const struct sandbox_rules sandbox_spare_rules;
 

@@ -242,6 +242,8 @@ static int lock_down(struct server *server, struct error *error)
 {
 	struct sandbox_needs needs = {
 		.threads = machine_extra_threads(server->machine) > 0,
+		.lines = machine_has_irq_lines(server->machine) &&
+			 machine_extra_threads(server->machine) == 0,
 		.disks = server->options->disks.count > 0,
 		.spares = server->options->spares.high > 0,
 		.resets = server->options->reset,

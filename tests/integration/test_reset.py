@@ -58,14 +58,19 @@ class Reset(harness.TestCase):
                 self.assertIn(b" again=0 ", answer)
             pool = server.pool()
             self.assertEqual(pool["lost"]["died"], 0)
-            self.assertGreater(pool["resets_quick"], 0)
+            # Only such a KVM has everything privileged leave the guest, and so counts it.
+            if connection.call("inspect")["host"]["kvm_module"] == "kvm_pvm":
+                self.assertGreater(pool["resets_quick"], 0)
+            else:
+                self.assertEqual(pool["resets_quick"], 0)
             self.assertGreater(pool["resets_thorough"], count // 2)
 
     def test_every_register(self):
-        for name, request in (("regs", b""), ("fpu", b""), ("clock", b""), ("echo", b"ok"),
-                              ("virtio", b"op=random bytes=32 segments=2")):
-            options = ("--rng",) if name == "virtio" else ()
-            with self.subTest(stub=name), ResetServer(name, "--reset-check", *options) as server:
+        device = b"op=random bytes=32 segments=2"
+        for name, request, options in (
+                ("regs", b"", ()), ("fpu", b"", ()), ("clock", b"", ()), ("echo", b"ok", ()),
+                ("virtio", device, ("--rng",)), ("virtio", device, ("--rng", "--irqchip"))):
+            with self.subTest(stub=name, options=options), ResetServer(name, "--reset-check", *options) as server:
                 with server.connect() as connection:
                     for _ in range(50):
                         server.wait_parked(1)

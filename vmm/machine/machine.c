@@ -291,6 +291,11 @@ size_t machine_request_capacity(const struct machine *machine)
 	return machine->stub.request_capacity;
 }
 
+bool machine_has_irq_lines(const struct machine *machine)
+{
+	return machine->with_irqchip && (machine->devices.pc || devices_slots(&machine->devices));
+}
+
 unsigned int machine_extra_threads(const struct machine *machine)
 {
 	return machine->frozen.vcpu_count - 1 + devices_need_thread(&machine->devices);

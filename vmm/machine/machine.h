@@ -239,6 +239,9 @@ struct disk *machine_get_disk(const struct machine *machine, unsigned int index)
 /* The most bytes a request may have (0 before the guest rang BOOTED). */
 size_t machine_request_capacity(const struct machine *machine);
 
+/* Do clones make eventfds, by which its devices' interrupts reach the in-kernel controllers? */
+bool machine_has_irq_lines(const struct machine *machine);
+
 /* How many threads a clone has beyond the first after machine_thaw. */
 unsigned int machine_extra_threads(const struct machine *machine);
 

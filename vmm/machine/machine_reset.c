@@ -96,7 +96,8 @@ void reset_begin(struct machine *machine)
 	if (!reset)
 		return;
 	reset->slots = machine->vm.slots;
-	if (!machine->host->guests_in_user_mode || reset->pagemap_fd < 0 ||
+	/* Interrupt controllers change without an exit that would be counted. */
+	if (!machine->host->guests_in_user_mode || machine->vm.irqchip || reset->pagemap_fd < 0 ||
 	    !machine->frozen.tables.list || machine->frozen.vcpus[0].state.sregs.efer & EFER_SCE)
 		return;
 	if (kvm_stats_open(&machine->vcpus[0].kvm, stat_names, STAT_COUNT_, &reset->stats) == 0)
@@ -247,6 +248,10 @@ int machine_reset(struct machine *machine, bool *ret_quick, struct error *error)
 		rc = vcpu_finish_instruction(&machine->vcpus[0].kvm);
 	if (rc < 0)
 		return error_set_errno(error, -rc, "finish the guest's last instruction");
+	/* What is on its way to the interrupt controllers arrives before they are written. */
+	rc = lines_disconnect(&machine->devices.lines, &machine->vm, error);
+	if (rc < 0)
+		return rc;
 	few = ram_reset_find(reset->pagemap_fd, machine->ram, &reset->written);
 	unprivileged = unprivileged && few && machine->vm.slots == reset->slots &&
 		       !meets(&reset->written, &machine->frozen.tables);
@@ -261,6 +266,8 @@ int machine_reset(struct machine *machine, bool *ret_quick, struct error *error)
 	if (rc == 0 && !unprivileged && machine->host->shadows_page_tables)
 		rc = kvm_vm_forget_mappings(&machine->vm, machine->ram->host, error);
 	restore_models(machine);
+	if (rc == 0)
+		rc = devices_bind(&machine->devices, &machine->vm, error);
 	machine->stages->at_ns[MACHINE_STAGE_STATE] = now_ns();
 	*ret_quick = unprivileged;
 	return rc;

@@ -16,7 +16,7 @@ static const struct sandbox_rules *const tables[] = {
 	&sandbox_clone_rules, &sandbox_thread_rules,	    &sandbox_spare_rules,
 	&sandbox_reset_rules, &sandbox_reset_nursery_rules, &sandbox_server_rules,
 	&sandbox_disk_rules,  &sandbox_nursery_rules,	    &sandbox_idle_rules,
-	&sandbox_file_rules};
+	&sandbox_file_rules,  &sandbox_line_rules};
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 

@@ -2,8 +2,11 @@
 /* Unit tests of vmm/machine/machine_reset.c: clones of real stubs that live again and again. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +15,7 @@
 #include "tests/unit/require.h"
 #include "tests/unit/vmm/machine/life.h"
 #include "vmm/base/util.h"
+#include "vmm/machine/internal.h"
 
 /* What becomes of a clone of many lives, in memory that its process shares with the test. */
 struct lives {
@@ -23,6 +27,9 @@ struct lives {
 	uint64_t shortest_ns;
 	struct machine_end end;
 	struct error error;
+	bool watch_line;	     /* look for the first virtio device's interrupts */
+	unsigned int interrupts;     /* lives in which there was one                  */
+	unsigned int fds, fds_after; /* descriptors after the first life, and the last */
 	/* of the present life */
 	unsigned int asked;
 };
@@ -47,6 +54,48 @@ static int on_park(void *ctx, void *buf, size_t capacity, size_t *ret_len)
 	return 1;
 }
 
+#define VIRTIO_PIN	  (1u << (GSI_VIRTIO - 8)) /* of the second PIC */
+#define INTERRUPT_WAIT_NS (10 * NS_PER_SEC)
+
+/* Edges that the second PIC has seen: they stay until the guest takes them, which this one does
+ * not.
+ */
+static struct kvm_irqchip read_pic(const struct machine *machine)
+{
+	struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_PIC_SLAVE};
+
+	cr_assert_eq(ioctl(machine->vm.fd, KVM_GET_IRQCHIP, &chip), 0);
+	return chip;
+}
+
+static bool was_interrupted(const struct machine *machine)
+{
+	const uint64_t end_ns = now_ns() + INTERRUPT_WAIT_NS;
+
+	/* KVM may bring it there by a worker of its own. */
+	while (!(read_pic(machine).chip.pic.irr & VIRTIO_PIN))
+		if (now_ns() > end_ns)
+			return false;
+	return true;
+}
+
+static void forget_interrupts(const struct machine *machine)
+{
+	struct kvm_irqchip chip = read_pic(machine);
+
+	chip.chip.pic.irr = chip.chip.pic.last_irr = 0;
+	cr_assert_eq(ioctl(machine->vm.fd, KVM_SET_IRQCHIP, &chip), 0);
+}
+
+static unsigned int count_fds(void)
+{
+	unsigned int count = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
 /* Reset it, look at it, and let it begin its next life. */
 static int again(struct machine *machine, struct lives *lives)
 {
@@ -62,7 +111,11 @@ static int again(struct machine *machine, struct lives *lives)
 	if (rc == 0 && lives->verify)
 		rc = machine_verify_reset(machine, &lives->error);
 	lives->asked = 0;
-	return rc < 0 ? rc : machine_begin_again(machine, &identity, NULL, 0, &lives->error);
+	if (rc == 0)
+		rc = machine_begin_again(machine, &identity, NULL, 0, &lives->error);
+	if (rc == 0 && lives->watch_line)
+		forget_interrupts(machine);
+	return rc;
 }
 
 static void live(struct machine *machine, struct lives *lives)
@@ -78,7 +131,12 @@ static void live(struct machine *machine, struct lives *lives)
 		machine_run(machine, &sink, &lives->end);
 		if (lives->end.reason != MACHINE_END_DONE || lives->end.status)
 			return;
-		if (++lives->lived == lives->wanted)
+		if (lives->watch_line)
+			lives->interrupts += was_interrupted(machine);
+		lives->fds_after = count_fds();
+		if (++lives->lived == 1)
+			lives->fds = lives->fds_after;
+		if (lives->lived == lives->wanted)
 			return;
 		rc = again(machine, lives);
 	}
@@ -101,6 +159,8 @@ static void run(struct machine *machine, struct lives *lives)
 	cr_assert_eq(lives->end.reason, MACHINE_END_DONE, "life %u: %s", lives->lived + 1,
 		     lives->end.error.text);
 	cr_assert_eq(lives->lived, lives->wanted);
+	cr_assert_eq(lives->fds_after, lives->fds, "%u descriptors after %u lives, %u after one",
+		     lives->fds_after, lives->lived, lives->fds);
 }
 
 static struct lives *lives_new(unsigned int wanted, const char *request)
@@ -174,6 +234,26 @@ Test(reset, a_device_begins_anew)
 		.ram_size = 64 * MIB, .vcpus = 1, .resettable = true, .rng = true};
 
 	live_stub(&config, STUB("virtio"), NULL, "op=random bytes=64 segments=3", 10, "ok");
+}
+
+Test(reset, a_device_interrupts_in_every_life)
+{
+	const struct machine_config config = {.ram_size = 64 * MIB,
+					      .vcpus = 1,
+					      .resettable = true,
+					      .rng = true,
+					      .force_irqchip = true};
+	struct kvm_host *host = require_kvm();
+	struct machine *machine = life_template(host, &config, STUB("virtio"), NULL);
+	struct lives *lives = lives_new(10, "op=random bytes=64 segments=3");
+
+	lives->watch_line = true;
+	run(machine, lives);
+	cr_assert_eq(lives->interrupts, lives->wanted);
+	cr_assert_eq(lives->quick, 0);
+	munmap(lives, sizeof(*lives));
+	machine_free(machine);
+	kvm_host_close(host);
 }
 
 /* Where the host tells what a guest in user mode has done, a small guest is reset the quick way. */
