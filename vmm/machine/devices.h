@@ -66,6 +66,7 @@ struct devices {
 	enum power_request power; /* what the guest asked of a device */
 	struct serial serial;
 	unsigned int serial_in, serial_out; /* entries of poller; 0: none */
+	bool output_lost; /* the serial port's descriptor takes no more: whoever read has left */
 	bool template_on; /* matcher looks for the text that marks the template point */
 	struct matcher matcher;
 	struct i8042 i8042;

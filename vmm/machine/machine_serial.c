@@ -55,6 +55,19 @@ static void look_for_mark(struct devices *devices, const uint8_t *data, size_t l
 		machine_reached_template(machine);
 }
 
+/* Nobody reads it any more. For a clone that is its client's business, and not told. */
+static void lose_output(struct devices *devices, int code)
+{
+	const struct machine_sink *sink = devices->machine->stub.sink;
+	struct error error;
+
+	devices->output_lost = true;
+	if (devices->machine->is_frozen || !sink->complain)
+		return;
+	error_set_errno(&error, code, "serial port: what it sends is lost from here on");
+	sink->complain(sink->ctx, error.text);
+}
+
 /* A serial_backend's write. */
 static int take_output(void *ctx, const uint8_t *data, size_t len)
 {
@@ -67,8 +80,12 @@ static int take_output(void *ctx, const uint8_t *data, size_t len)
 		return 0; /* nobody is there yet */
 	if (!serial && sink->console)
 		(void)sink->console(sink->ctx, (const char *)data, len);
-	else if (serial && serial->out_fd >= 0)
+	else if (serial && serial->out_fd >= 0 && !devices->output_lost)
 		taken = write_some(devices, serial->out_fd, data, len);
+	if (taken < 0) {
+		lose_output(devices, -taken);
+		taken = (int)len;
+	}
 	if (taken > 0)
 		look_for_mark(devices, data, (size_t)taken);
 	return taken;
@@ -157,5 +174,6 @@ void serial_port_bind(struct devices *devices)
 	if (serial && serial->out_fd >= 0)
 		devices->serial_out =
 			poller_add(&devices->poller, serial->out_fd, 0, on_output_ready, devices);
+	devices->output_lost = false;
 	serial_rebind(&devices->serial, &end);
 }

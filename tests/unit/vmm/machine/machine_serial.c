@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -159,6 +160,35 @@ Test(machine_serial, a_text_marks_the_template_point)
 	cr_assert_eq(machine.progress, PROGRESS_RUNNING);
 	print("in: ");
 	cr_assert_eq(machine.progress, PROGRESS_TEMPLATE);
+}
+
+static char complaint[200];
+
+static void on_complaint(void *ctx, const char *text)
+{
+	(void)ctx;
+	snprintf(complaint, sizeof(complaint), "%s", text);
+}
+
+/* Whoever read the port's output has left, or its file's disk is full. */
+Test(machine_serial, a_text_that_nobody_reads_marks_it_too)
+{
+	int pipe_fds[2];
+
+	signal(SIGPIPE, SIG_IGN);
+	cr_assert_eq(pipe(pipe_fds), 0);
+	serial.out_fd = pipe_fds[1];
+	sink.complain = on_complaint;
+	make("login:");
+	print("lo");
+	close(pipe_fds[0]);
+	print("gin");
+	cr_assert_eq(machine.progress, PROGRESS_RUNNING);
+	cr_assert_not_null(strstr(complaint, "lost from here on: Broken pipe"), "%s", complaint);
+	complaint[0] = '\0';
+	print(": ");
+	cr_assert_eq(machine.progress, PROGRESS_TEMPLATE);
+	cr_assert_str_empty(complaint, "told once");
 }
 
 Test(machine_serial, in_a_clone_that_text_is_just_text)
