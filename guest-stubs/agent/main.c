@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "guest-stubs/agent/clock.h"
 #include "guest-stubs/agent/end.h"
 #include "guest-stubs/agent/file.h"
 #include "guest-stubs/agent/freezer.h"
@@ -28,6 +29,9 @@
 #include "guest-stubs/agent/spawn.h"
 
 #define CMDLINE_SIZE 4096
+
+/* Clocks differ by 20 millionths or so: by then it is some tenths of a millisecond. */
+#define LONG_PARK_NS (10 * 1000000000ull)
 
 struct agent {
 	bool init; /* process 1 */
@@ -218,13 +222,34 @@ static void become_clone(struct agent *agent)
 		dprintf(agent->console, "%s\n", options->serial_console);
 }
 
+/*
+ * Wait for the next request; false: there will be none. After a long wait the clock is set again:
+ * it may have drifted meanwhile, or the host's may have been set.
+ */
+static bool park(struct agent *agent)
+{
+	struct identity_times before, after;
+
+	clock_read(&before);
+	if (!mailbox_park(&agent->box))
+		return false;
+	clock_read(&after);
+	if (agent->options.clock && after.boottime_ns - before.boottime_ns > LONG_PARK_NS) {
+		int rc = clock_follow_host(&agent->box);
+
+		if (rc < 0)
+			log_warn("setting the clock after a wait: %s", strerror(-rc));
+	}
+	return true;
+}
+
 static void serve(struct agent *agent)
 {
 	const struct options *options = &agent->options;
 	bool poweroff = false;
 
 	/* A spare: all that can be done without a request is done. */
-	if (agent->box.shared->request_seq == 0 && !mailbox_park(&agent->box))
+	if (agent->box.shared->request_seq == 0 && !park(agent))
 		return;
 	do {
 		size_t length = request_answer(&agent->box, options, &agent->identity, &poweroff);
@@ -236,7 +261,7 @@ static void serve(struct agent *agent)
 			end_now(&agent->box, END_POWEROFF, STATUS_OK);
 		if (options->stay)
 			spawn_wait_for_end();
-	} while (!spawn_poll() && mailbox_park(&agent->box));
+	} while (!spawn_poll() && park(agent));
 }
 
 int main(int argc, char **argv)
