@@ -75,7 +75,7 @@ static uint32_t affordable(const struct pool_limits *limits, const struct pool_v
 
 /* When the next one may be made. */
 static uint64_t may_make_at(const struct pool_limits *limits, const struct pool_history *history,
-			    const struct pool_view *view)
+			    const struct pool_view *view, uint32_t target)
 {
 	uint64_t at_ns = 0;
 
@@ -88,8 +88,11 @@ static uint64_t may_make_at(const struct pool_limits *limits, const struct pool_
 			pause = min_u64(POOL_BACKOFF_NS << (history->failures - 1), pause);
 		at_ns = max_u64(at_ns, history->failed_ns + pause);
 	}
-	/* With nothing left the next request would wait for longer than for this one's sake. */
-	if (view->parked)
+	/*
+	 * With few left, those who come next would wait for longer than the last one does for the
+	 * sake of the making; and claims that come fast would be a quiet time without an end.
+	 */
+	if (view->parked > target / 2)
 		at_ns = max_u64(at_ns, view->quiet_until_ns);
 	return at_ns;
 }
@@ -126,7 +129,7 @@ struct pool_decision pool_decide(const struct pool_limits *limits,
 		target++;
 	}
 	if (have < target && can_make) {
-		next_ns = may_make_at(limits, history, view);
+		next_ns = may_make_at(limits, history, view, target);
 		if (next_ns <= view->now_ns)
 			return act(POOL_MAKE);
 	}

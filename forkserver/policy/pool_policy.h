@@ -44,7 +44,7 @@ struct pool_view {
 	uint32_t room;		 /* further clones that the server may have                  */
 	uint64_t oldest_ns;	 /* when the oldest of those parked was made                 */
 	uint64_t each;		 /* bytes that one has, as far as is known; 0: not known     */
-	uint64_t quiet_until_ns; /* until then nothing is to be made that can wait           */
+	uint64_t quiet_until_ns; /* until then nothing is made, as long as half are there    */
 };
 
 /* What the policy remembers. All zeros at first. */

@@ -28,6 +28,7 @@ struct simulation {
 	uint64_t born_ns[SPARES_MAX];  /* of those parked, oldest first */
 	uint64_t ready_ns[SPARES_MAX]; /* of those being made */
 	uint32_t parked, making;
+	uint64_t quiet_ns; /* how long a claim asks for it */
 	uint64_t quiet_until_ns;
 	uint64_t next_ns; /* what the policy said */
 	uint32_t claims, misses, made, aged, surplus, outgrown;
@@ -131,7 +132,7 @@ static void claim(struct simulation *sim)
 	if (sim->parked) {
 		sim->parked--; /* the youngest */
 		sim->claims++;
-		sim->quiet_until_ns = sim->now_ns + MS;
+		sim->quiet_until_ns = sim->now_ns + sim->quiet_ns;
 	} else {
 		sim->misses++;
 	}
@@ -150,8 +151,11 @@ static void claims_every(struct simulation *sim, unsigned int count, uint64_t in
 static struct simulation server(const struct pool_limits *limits)
 {
 	/* A clock that has been running for a while. */
-	struct simulation sim = {
-		.limits = *limits, .now_ns = 5000 * NS_PER_SEC, .make_ns = 600000, .room = 1000};
+	struct simulation sim = {.limits = *limits,
+				 .now_ns = 5000 * NS_PER_SEC,
+				 .make_ns = 600000,
+				 .quiet_ns = MS,
+				 .room = 1000};
 
 	pass(&sim, sim.now_ns + NS_PER_SEC);
 	return sim;
@@ -209,6 +213,21 @@ Test(pool_policy, nothing_is_made_beside_a_claim_while_there_are_spares)
 	cr_assert_eq(sim.made, made);
 	pass(&sim, sim.now_ns + 2 * MS);
 	cr_assert_eq(sim.made, made + 1);
+}
+
+/* Clones that live for longer than anybody is quiet for, claimed by two while that lasts. */
+Test(pool_policy, claims_that_come_fast_leave_no_quiet_time)
+{
+	struct simulation sim = server(&plain);
+
+	sim.quiet_ns = 5 * MS;
+	for (int i = 0; i < 5000; i++) {
+		claim(&sim);
+		claim(&sim);
+		pass(&sim, sim.now_ns + 4 * MS);
+		cr_assert_geq(sim.parked + sim.making, 2, "after %d", i);
+	}
+	cr_assert_eq(sim.misses, 0);
 }
 
 Test(pool_policy, with_none_left_there_is_no_waiting)
