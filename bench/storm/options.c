@@ -47,7 +47,7 @@ static const char usage[] =
 	"  --count N          clones in all (default 1000)\n"
 	"  --concurrency N    under way at once (default 1; with --alive twice the CPUs; with "
 	"--rate\n"
-	"                     4096)\n"
+	"                     1024)\n"
 	"  --rate R           open loop: R requests a second, whatever comes back; latency counts\n"
 	"                     from the moment a request was due\n"
 	"  --batch N          ask for N clones by one message, 1 to 4096 (two such messages under\n"

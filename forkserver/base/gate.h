@@ -23,8 +23,9 @@
  *	             [ ... gate: mov mov ... syscall ][ ret   nursery: mov mov ... syscall ret ... ]
  *	server        yes                              yes
  *	new clone     not inherited                    yes
- *	running one   not inherited                    unmapped (where it has disks; else it is no
- *						       use: no call is allowed from there)
+ *	running one   not inherited                    unmapped (where it has disks, or is to be
+ *						       reset; else it is no use: no call is allowed
+ *						       from there)
  */
 #ifndef FORKVM_FORKSERVER_BASE_GATE_H
 #define FORKVM_FORKSERVER_BASE_GATE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A spare's process between its first park and its claim. What comes after the claim is waited for
- * by a client: no system call but the one that brings it.
+ * by a client: no system calls but the two that bring it.
  */
 #include <errno.h>
 #include <string.h>

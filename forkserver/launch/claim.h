@@ -10,8 +10,8 @@
  *	                      claim as soon as it can. Any other end is reported as by all clones
  *
  * The claim is one packet, received straight into the guest's request area, so a spare is claimed
- * by one system call here and one there. A packet that a spare has not taken when it dies was not
- * served, and the server can tell (pool_claim.c).
+ * by one system call here and two there: one looks at it, one takes it. A packet that a spare has
+ * not taken when it dies was not served, and the server can tell (pool_claim.c).
  */
 #ifndef FORKVM_FORKSERVER_LAUNCH_CLAIM_H
 #define FORKVM_FORKSERVER_LAUNCH_CLAIM_H

@@ -27,12 +27,14 @@ static void describe_clone(const struct server *server, struct limits_clone *ret
 {
 	const struct machine_info *info = &server->info;
 	const bool shadow = server->host->shadows_page_tables;
+	/* With controllers a stub gets the timer chip, too; Linux guests have none. */
+	const bool timer = info->irqchip && server->options->stub;
 
 	*ret = (struct limits_clone){
 		.vcpus = info->vcpus,
 		.further_threads = machine_extra_threads(server->machine),
 		/* A worker against huge executable pages, and the timer chip's. */
-		.kernel_tasks = (unsigned int)limits_read_has_worker("") + info->irqchip,
+		.kernel_tasks = (unsigned int)limits_read_has_worker("") + timer,
 		.ram_size = info->ram_size,
 		.slot_bytes = info->slot_bytes,
 		.reverse_map_bytes = shadow ? REVERSE_MAP_BYTES : 0,

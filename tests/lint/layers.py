@@ -11,7 +11,7 @@
     forkserver/base   forkserver/client
     forkserver/proto
     vmm/machine
-    vmm/boot vmm/dev vmm/virtio vmm/backend
+    vmm/boot vmm/dev vmm/virtio
     vmm/kvm vmm/mem vmm/io vmm/block
     vmm/base
     guest-stubs (one header of it, stub_abi.h, is everybody's; qemu/qemu_abi.h is bench/peer's too)
@@ -29,7 +29,7 @@ import common  # noqa: E402
 VMM = [
     ["vmm/base"],
     ["vmm/kvm", "vmm/mem", "vmm/io", "vmm/block"],
-    ["vmm/boot", "vmm/dev", "vmm/virtio", "vmm/backend"],
+    ["vmm/boot", "vmm/dev", "vmm/virtio"],
     ["vmm/machine"],
 ]
 FORKSERVER = [
