@@ -279,15 +279,15 @@ static void on_half_line(struct server *server, struct timer *timer)
 
 	server->metrics.requests_refused++;
 	error_set(&error, ETIMEDOUT,
-		  "half a line came and then nothing for %llu s: the connection is closed",
+		  "half a line came, and not the rest of it for %llu s: the connection is closed",
 		  HALF_LINE_NS / NS_PER_SEC);
 	conn_fail(server, conn, "", &error);
 }
 
-/* After lines were worked on: is there half a one, and for how long? */
+/* Is there half a line, of which the rest is waited for? Then it is from its beginning on. */
 static void watch_half_line(struct server *server, struct conn *conn)
 {
-	bool half = line_buffer_pending(&conn->in) && !line_buffer_has_line(&conn->in);
+	bool half = line_buffer_pending(&conn->in) && !is_blocked(conn);
 
 	if (!half)
 		timers_disarm(&server->timers, &conn->timer);
@@ -342,6 +342,9 @@ static void work_on_lines(struct server *server, struct conn *conn)
 		if (unsent(conn) > CONN_OUT_SIZE / 8)
 			flush(server, conn);
 	}
+	/* What is left is the beginning of another one. */
+	if (lines && !conn->dead)
+		timers_disarm(&server->timers, &conn->timer);
 }
 
 /* One turn: some lines, some clones of batches, and what is to be said of half a line. */

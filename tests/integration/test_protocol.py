@@ -214,10 +214,18 @@ class Protocol(harness.TestCase):
 
     def test_half_a_line_and_silence(self):
         """Closed after a while, with a word; meanwhile nobody waits for it."""
-        with self.server.connect() as silent:
+        with self.server.connect() as silent, self.server.connect() as busy:
+            # One that always has half a line there, but never the same for long.
+            busy.send_raw(b'{"op":"he')
+            self.check_good()
             silent.send_raw(b'{"op":"cl')
             for _ in range(10):
                 self.check_good()
+            while not harness.readable(silent.socket.fileno(), 0.5):
+                busy.send_raw(b'llo"}\n{"op":"he')
+                self.assertEqual(busy.read_line(), {"ok": {"protocol": 1}})
+            busy.send_raw(b'llo"}\n')
+            self.assertEqual(busy.read_line(), {"ok": {"protocol": 1}})
             reply = silent.read_line()
             self.assertEqual(reply["error"]["code"], "ETIMEDOUT", reply)
             self.assertIsNone(silent.read_line())
