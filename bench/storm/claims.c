@@ -2,6 +2,7 @@
 /* What the reports say of spares. */
 #include <stdio.h>
 
+#include "bench/storm/page.h"
 #include "bench/storm/storm.h"
 
 #define US 1000 /* nanoseconds */
@@ -95,6 +96,47 @@ json_t *storm_claims_json(struct storm_result *result)
 	json_object_set_new(object, "claimed_to_made",
 			    cold > 0 && claimed > 0 ? json_real(claimed / cold) : json_null());
 	return object;
+}
+
+static void put_row(FILE *page, const char *name, struct samples *samples)
+{
+	struct summary summary = samples_summarise(samples, US);
+
+	if (samples->count)
+		page_table_row(page, name, &summary);
+}
+
+static void put_stages(FILE *page, const char *title, const char *const *names,
+		       struct samples *stages, size_t count)
+{
+	fprintf(page, "<p>%s:</p>\n", title);
+	page_table(page);
+	for (size_t stage = 0; stage < count; stage++)
+		put_row(page, names[stage], &stages[stage]);
+	page_table_end(page);
+}
+
+void storm_claims_html(FILE *page, struct storm_result *result)
+{
+	struct storm_claims *claims = &result->claims;
+	double cold = samples_summarise(&result->latency, US).p50;
+	double claimed = samples_summarise(&claims->claimed, US).p50;
+
+	fputs("<h2>Spares</h2>\n", page);
+	page_table(page);
+	put_row(page, "claimed", &claims->claimed);
+	put_row(page, "missed: a clone was made", &claims->missed);
+	put_row(page, "made, none of them a spare", &result->latency);
+	put_row(page, "reset: from one end to the next answer", &claims->reset);
+	put_row(page, "the same without waiting for the request", &claims->reset_work);
+	page_table_end(page);
+	if (cold > 0 && claimed > 0)
+		fprintf(page, "<p>A claimed one takes %.3f times as long as one made (p50).</p>\n",
+			claimed / cold);
+	put_stages(page, "Of a claim", stage_names, claims->stages, STORM_CLAIM_STAGES);
+	if (claims->reset.count)
+		put_stages(page, "Of a reset", reset_names, claims->reset_stages,
+			   STORM_RESET_STAGES);
 }
 
 void storm_claims_done(struct storm_claims *claims)

@@ -6,14 +6,6 @@
 #include "bench/storm/plots.h"
 #include "bench/storm/turns.h"
 
-static void put_summary_row(FILE *page, const char *name, const struct summary *summary)
-{
-	fprintf(page,
-		"<tr><td>%s</td><td>%.1f</td><td>%.1f</td><td>%.1f</td><td>%.1f</td><td>%.1f</td></"
-		"tr>\n",
-		name, summary->p50, summary->p90, summary->p99, summary->p999, summary->max);
-}
-
 static void put_floor_row(FILE *page, const char *name, const json_t *figures)
 {
 	const struct summary summary = {
@@ -24,7 +16,7 @@ static void put_floor_row(FILE *page, const char *name, const json_t *figures)
 		.max = storm_floor_number(figures, "latency_us", "max"),
 	};
 
-	put_summary_row(page, name, &summary);
+	page_table_row(page, name, &summary);
 }
 
 static void put_head(FILE *page, const struct storm_options *options,
@@ -66,15 +58,13 @@ static bool put_latency(FILE *page, struct storm_result *result)
 	bool plotted = page_plot(page, "Latency: the client's send to the verified answer",
 				 plot_latency(result));
 
-	fputs("<table>\n<tr><th>microseconds</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th>"
-	      "<th>max</th></tr>\n",
-	      page);
-	put_summary_row(page, "forkvm", &latency);
+	page_table(page);
+	page_table_row(page, "forkvm", &latency);
 	if (result->floor) {
 		put_floor_row(page, "floor, plain", json_object_get(result->floor, "plain"));
 		put_floor_row(page, "floor, lean", json_object_get(result->floor, "lean"));
 	}
-	fputs("</table>\n", page);
+	page_table_end(page);
 	for (size_t i = 0; result->floor && i < 2; i++) {
 		const char *name = i ? "lean" : "plain";
 		const json_t *floor = json_object_get(result->floor, name);
@@ -94,15 +84,13 @@ static bool put_stages(FILE *page, struct storm_result *result)
 {
 	bool plotted = page_plot(page, "Where the time goes", plot_stages(result));
 
-	fputs("<table>\n<tr><th>microseconds</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th>"
-	      "<th>max</th></tr>\n",
-	      page);
+	page_table(page);
 	for (size_t stage = 0; stage < STORM_STAGES; stage++) {
 		struct summary summary = samples_summarise(&result->stages[stage], 1000);
 
-		put_summary_row(page, storm_stage_names[stage], &summary);
+		page_table_row(page, storm_stage_names[stage], &summary);
 	}
-	fputs("</table>\n", page);
+	page_table_end(page);
 	return plotted;
 }
 
@@ -137,6 +125,8 @@ int storm_write_html(const struct storm_options *options, struct storm_result *r
 	good = put_latency(page, result);
 	if (result->turns)
 		turns_html(page, result->turns);
+	if (options->spares)
+		storm_claims_html(page, result);
 	storm_peers_html(page, result);
 	good = put_stages(page, result) && good;
 	good = put_memory(page, options, result) && good;

@@ -60,6 +60,26 @@ bool page_plot(FILE *page, const char *title, char *svg)
 	return true;
 }
 
+void page_table(FILE *page)
+{
+	fputs("<table>\n<tr><th>microseconds</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th>"
+	      "<th>max</th></tr>\n",
+	      page);
+}
+
+void page_table_row(FILE *page, const char *name, const struct summary *summary)
+{
+	fprintf(page,
+		"<tr><td>%s</td><td>%.1f</td><td>%.1f</td><td>%.1f</td><td>%.1f</td><td>%.1f</td></"
+		"tr>\n",
+		name, summary->p50, summary->p90, summary->p99, summary->p999, summary->max);
+}
+
+void page_table_end(FILE *page)
+{
+	fputs("</table>\n", page);
+}
+
 void page_host(FILE *page, const struct host_record *host)
 {
 	json_t *object = host_record_json(host), *value;

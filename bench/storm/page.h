@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "bench/common/host_record.h"
+#include "bench/common/samples.h"
 
 /* A new page, open for what is to be in it; NULL after saying why on stderr. */
 FILE *page_begin(const char *path);
@@ -18,6 +19,11 @@ void page_text(FILE *page, const char *text);
 
 /* A heading and its plot, an <svg> element, which is freed. False for NULL: there is none. */
 bool page_plot(FILE *page, const char *title, char *svg);
+
+/* A table of times in microseconds: begun, a row for each kind, ended. */
+void page_table(FILE *page);
+void page_table_row(FILE *page, const char *name, const struct summary *summary);
+void page_table_end(FILE *page);
 
 /* The host, as a table. */
 void page_host(FILE *page, const struct host_record *host);

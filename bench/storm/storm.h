@@ -237,6 +237,7 @@ void storm_peers_list(const struct storm_result *result, struct peer *ret[3]);
 /* claims.c: parts of the reports about spares, and their end. */
 void storm_claims_table(struct storm_result *result);
 json_t *storm_claims_json(struct storm_result *result);
+void storm_claims_html(FILE *page, struct storm_result *result);
 void storm_claims_done(struct storm_claims *claims);
 
 /* json_parts.c: parts of the JSON report. New references. */

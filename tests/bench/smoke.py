@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 SKIP = 77
 STAGES = ["request", "fork", "vm", "memslots", "vcpus", "state", "run", "answer"]
@@ -143,6 +144,37 @@ def storm_beside_floor():
     assert "floor ended" in done.stderr, done.stderr
 
 
+def spares():
+    """Claims and resets: as figures, and on the page; and in an open loop."""
+    path = os.path.join(os.environ["TMPDIR"], "spares.html")
+    done = storm("--stub", "echo", "--spares", "2", "--reset", "--count", "60", "--no-memory",
+                 "--html", path, "--json", "-")
+    figures = json.loads(done.stdout)
+    told = figures["spares"]
+    assert figures["failed"] == 0 and told["claimed"] == 60 and told["missed"] == 0, told
+    assert 0 < told["claimed_to_made"] and told["reset_us"]["p50"] > 0, told
+    assert set(told["stages_us"]) == {"send", "wake", "run", "answer"}, told
+    assert all(stage["p50"] > 0 for stage in told["stages_us"].values()), told
+    with open(path, encoding="utf-8") as text:
+        html = text.read()
+    os.unlink(path)
+    for row in ("claimed", "made, none of them a spare", "reset: from one end to the next answer",
+                "send", "wake", "told", "vcpu"):
+        assert f"<tr><td>{row}</td>" in html, row
+    begun = time.monotonic()
+    figures = report("--stub", "echo", "--spares", "2", "--rate", "50", "--count", "30",
+                     "--no-memory")
+    assert figures["failed"] == 0 and time.monotonic() - begun > 29 / 50, figures
+    told = figures["spares"]
+    assert told["claimed"] + told["missed"] == 30 and told["reset_us"] is None, told
+    if os.access("/dev/cpu_dma_latency", os.W_OK):
+        figures = report("--count", "5", "--cpu-latency", "7")
+        assert figures["host"]["cpu_latency_us"] == 7, figures["host"]
+    for options, word in ((["--reset"], "--spares"), (["--spares", "2", "--alive"], "--alive"),
+                          (["--cpu-latency", "x"], "--cpu-latency")):
+        assert word in storm(*options, status=2).stderr, options
+
+
 def bad_runs():
     figures = report("--count", "4", "--stub", "crash", status=1)
     assert figures["ok"] == 0 and figures["failed"] == 4, figures["failures"]
@@ -256,6 +288,7 @@ def main():
         os.environ["TMPDIR"] = folder
         good_runs()
         parallel()
+        spares()
         bad_runs()
         page()
         sweep()
