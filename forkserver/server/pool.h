@@ -55,6 +55,9 @@ struct pool_wait {
 	struct request request;
 };
 
+/* One tenant's spare is given up for another's sake not sooner after the one before. */
+#define POOL_DISPLACE_NS (100 * NS_PER_MS)
+
 struct pool_metrics {
 	uint64_t made;			      /* forks for the pool                         */
 	uint64_t claims;		      /* requests that a spare has served           */
@@ -77,8 +80,9 @@ struct pool {
 	uint64_t last_claimed; /* id */
 	bool reset;
 	uint32_t reset_max;
-	uint64_t claimed_ns; /* the round of the last claim */
-	struct list waiting; /* requests, first come first */
+	uint64_t claimed_ns;   /* the round of the last claim */
+	uint64_t displaced_ns; /* when a tenant's spare was last given up for another */
+	struct list waiting;   /* requests, first come first */
 	uint32_t waiting_count;
 	struct pool_wait *waits;    /* private memory; POOL_WAITS of them */
 	struct timer timer;	    /* when to look again */

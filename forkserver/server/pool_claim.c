@@ -206,9 +206,11 @@ bool pool_claim(struct server *server, struct conn *conn, const struct request *
 	if (!pool->limits.high || request->disk_count)
 		return false;
 	claimed = pool_try_claim(server, conn, request, gift, &other);
-	/* Other tenants' must not keep this one from ever having any. */
-	if (!claimed && other)
+	/* Other tenants' must not keep this one from ever having any, nor this one theirs. */
+	if (!claimed && other && server->now_ns - pool->displaced_ns >= POOL_DISPLACE_NS) {
+		pool->displaced_ns = server->now_ns;
 		pool_retire(server, other, SPARE_TENANT);
+	}
 	pool_note_demand(&pool->history, server->now_ns);
 	pool->metrics.misses += !claimed;
 	return claimed;

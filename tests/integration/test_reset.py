@@ -4,6 +4,7 @@
 
 import os
 import signal
+import time
 
 import harness
 from harness import run, stub, wait_until
@@ -190,6 +191,26 @@ class Tenants(harness.TestCase):
                 self.assertGreater(claimed, 5)
                 return server.pool()["lost"]["tenant"] > 0
             wait_until(displaced, "one has made room")
+
+    def test_who_asks_much_takes_little(self):
+        """A flood of one tenant's requests costs the other some of its spares, not all at once."""
+        with ResetServer("echo", "--max-clones", "16", spares="16") as server, \
+                server.connect() as connection:
+            server.wait_parked(16)
+            sessions = [connection.session(b"x", spare="only", tenant="first") for _ in range(16)]
+            for session in sessions:
+                self.assertEqual(session.recv(100), b"x")
+            for session in sessions:
+                session.close()
+            for _ in sessions:
+                self.assert_end(connection.read_line()["ended"], "done")
+            server.wait_parked(16)
+            before, begun = server.pool()["lost"]["tenant"], time.monotonic()
+            for _ in range(300):
+                connection.clone(spare="only", tenant="second")
+            lost = server.pool()["lost"]["tenant"] - before
+            self.assertLessEqual(lost, 1 + (time.monotonic() - begun) / 0.1)
+            self.assertGreaterEqual(lost, 1)
 
     def test_names(self):
         with ResetServer("hello") as server, server.connect() as connection:
