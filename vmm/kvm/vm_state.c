@@ -41,6 +41,22 @@ int vm_state_capture(const struct kvm_vm *vm, struct vm_state *state, struct err
 	return 0;
 }
 
+int vm_state_verify(const struct kvm_vm *vm, const struct vm_state *state, struct error *error)
+{
+	for (uint32_t i = 0; vm->irqchip && i < ARRAY_SIZE(state->irqchip); i++) {
+		struct kvm_irqchip wanted = state->irqchip[i], got = {.chip_id = i};
+
+		if (ioctl(vm->fd, KVM_GET_IRQCHIP, &got) < 0)
+			return error_set_errno(error, errno, "KVM_GET_IRQCHIP %u", i);
+		if (i == KVM_IRQCHIP_IOAPIC)
+			wanted.chip.ioapic.irr = got.chip.ioapic.irr = 0;
+		if (memcmp(&wanted, &got, sizeof(got)) != 0)
+			return error_set(error, EIO,
+					 "interrupt controller %u is not as it was captured", i);
+	}
+	return 0;
+}
+
 int vm_state_restore_clock(const struct kvm_vm *vm, const struct vm_state *state,
 			   struct error *error)
 {

@@ -34,6 +34,12 @@ uint64_t host_tsc(void);
  */
 int vm_state_restore(const struct kvm_vm *vm, const struct vm_state *state, struct error *error);
 
+/*
+ * Are the interrupt controllers as they were captured? Edges that an I/O APIC remembers are left
+ * out: KVM delivers them when it is written, or drops them. -EIO: one differs.
+ */
+int vm_state_verify(const struct kvm_vm *vm, const struct vm_state *state, struct error *error);
+
 /* Of it, only the clock: once more, at any later time. */
 int vm_state_restore_clock(const struct kvm_vm *vm, const struct vm_state *state,
 			   struct error *error);

@@ -281,6 +281,8 @@ int machine_verify_reset(struct machine *machine, struct error *error)
 	if (rc == 0)
 		rc = vcpu_state_verify(&vcpu->plan, &vcpu->state, &machine->vcpus[0].kvm,
 				       &machine->vm, machine->host, error);
+	if (rc == 0)
+		rc = vm_state_verify(&machine->vm, &machine->frozen.vm, error);
 	return rc;
 }
 

@@ -256,6 +256,101 @@ Test(reset, a_device_interrupts_in_every_life)
 	kvm_host_close(host);
 }
 
+/* What a check after a reset must find. */
+static void spoil_ram(struct machine *machine)
+{
+	machine->ram->host[machine->ram->size - 1] ^= 1;
+}
+
+static void spoil_vector_register(struct machine *machine)
+{
+	const int fd = machine->vcpus[0].kvm.fd;
+	/* In 32-bit words: XMM0 at 160 bytes, XSTATE_BV at 512 (Intel SDM volume 1, 13.4). */
+	static uint32_t xsave[16384];
+
+	cr_assert_leq(machine->host->xsave_size, sizeof(xsave));
+	cr_assert_eq(ioctl(fd, machine->host->has_xsave2 ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, xsave),
+		     0);
+	xsave[160 / 4] ^= 1;
+	xsave[512 / 4] |= 2;
+	cr_assert_eq(ioctl(fd, KVM_SET_XSAVE, xsave), 0);
+}
+
+static void spoil_interrupt_controller(struct machine *machine)
+{
+	struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_IOAPIC};
+
+	cr_assert_eq(ioctl(machine->vm.fd, KVM_GET_IRQCHIP, &chip), 0);
+	chip.chip.ioapic.redirtbl[5].fields.vector ^= 0x40;
+	cr_assert_eq(ioctl(machine->vm.fd, KVM_SET_IRQCHIP, &chip), 0);
+}
+
+/* One life, a reset, the spoiling, and the check: how that ends, in memory that is shared. */
+static void check_spoilt(struct machine *machine, struct lives *lives,
+			 void (*spoil)(struct machine *))
+{
+	const struct machine_sink sink = {.ctx = lives, .answer = on_answer, .park = on_park};
+	const struct forkvm_identity identity = life_identity(1);
+	struct machine_stages stages = {0};
+	bool quick;
+	int rc = machine_prepare_reset(machine, machine_ram_fd(machine), &lives->error);
+
+	if (rc == 0)
+		rc = machine_thaw(machine, &identity, NULL, 0, &stages, &lives->error);
+	if (rc < 0)
+		return;
+	machine_run(machine, &sink, &lives->end);
+	if (machine_reset(machine, &quick, &lives->error) < 0 ||
+	    machine_verify_reset(machine, &lives->error) < 0)
+		return;
+	lives->lived = 1;
+	if (spoil)
+		spoil(machine);
+	(void)machine_verify_reset(machine, &lives->error);
+}
+
+Test(reset, a_check_finds_what_is_not_as_it_was)
+{
+	static const struct {
+		void (*spoil)(struct machine *);
+		const char *words; /* NULL: nothing is found */
+	} cases[] = {
+		{NULL, NULL},
+		{spoil_ram, "RAM differs"},
+		{spoil_vector_register, "xsave"},
+		{spoil_interrupt_controller, "interrupt controller 2"},
+	};
+	const struct machine_config config = {
+		.ram_size = 64 * MIB, .vcpus = 1, .resettable = true, .force_irqchip = true};
+	struct kvm_host *host = require_kvm();
+	struct machine *machine = life_template(host, &config, STUB("echo"), NULL);
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct lives *lives = lives_new(1, "ok");
+		pid_t pid = fork();
+		int status;
+
+		cr_assert_geq(pid, 0);
+		if (pid == 0) {
+			check_spoilt(machine, lives, cases[i].spoil);
+			_exit(0);
+		}
+		cr_assert_eq(waitpid(pid, &status, 0), pid);
+		cr_assert_eq(status, 0);
+		cr_assert_eq(lives->lived, 1, "unspoilt: %s", lives->error.text);
+		if (cases[i].words) {
+			cr_assert_eq(lives->error.code, EIO, "%s is not found", cases[i].words);
+			cr_assert_not_null(strstr(lives->error.text, cases[i].words), "%s",
+					   lives->error.text);
+		} else {
+			cr_assert_eq(lives->error.code, 0, "%s", lives->error.text);
+		}
+		munmap(lives, sizeof(*lives));
+	}
+	machine_free(machine);
+	kvm_host_close(host);
+}
+
 /* Where the host tells what a guest in user mode has done, a small guest is reset the quick way. */
 Test(reset, the_quick_way)
 {
