@@ -24,6 +24,11 @@ def complaints(server):
     return told
 
 
+# Notifications as exits of the only vCPU, or by ioeventfds to a thread; interrupts that lead nowhere,
+# or by irqfds to controllers.
+SHAPES = ((), ("--irqchip",), ("--cpus", "2"), ("--cpus", "2", "--irqchip"))
+
+
 class Virtio(harness.TestCase):
     def draw(self, connection, request=b"op=random bytes=64"):
         answer, end = connection.clone(request)
@@ -33,7 +38,12 @@ class Virtio(harness.TestCase):
         return found.group(1)
 
     def test_clones_draw_different_bytes(self):
-        with Server("virtio", "--rng") as server, server.connect() as connection:
+        for shape in SHAPES:
+            with self.subTest(shape):
+                self.check_drawing(shape)
+
+    def check_drawing(self, shape):
+        with Server("virtio", "--rng", *shape) as server, server.connect() as connection:
             drawn = [self.draw(connection) for _ in range(20)]
             self.assertEqual(len(set(drawn)), 20)
             self.assertEqual(len(drawn[0]), 128)
@@ -48,7 +58,12 @@ class Virtio(harness.TestCase):
         return answer.decode(), end["id"]
 
     def test_misuses(self):
-        with Server("virtio", "--rng") as server, server.connect() as connection:
+        for shape in SHAPES:
+            with self.subTest(shape):
+                self.check_misuses(shape)
+
+    def check_misuses(self, shape):
+        with Server("virtio", "--rng", *shape) as server, server.connect() as connection:
             expected = misuses(connection)
             self.assertGreater(len(expected), 20)
             self.assertIn(True, expected.values())
