@@ -15,6 +15,7 @@
  *	GPA_ACPI                ACPI's tables, the RSDP first
  *	GPA_VMGENID             one page: the generation id of this clone
  *	GPA_ACPI_CONFIG         one page that ACPI's code reads: which devices there are
+ *	GPA_RESET_VECTOR        Linux: where a BIOS would begin
  *	FORKVM_STUB_LOAD_GPA    1 MiB: images of stubs
  *	GPA_KERNEL              Linux kernels without a wish of their own
  *	...
@@ -43,6 +44,7 @@ typedef uint64_t gpa_t;
 #define GPA_ACPI_END	    ((gpa_t)0xf0000)
 #define GPA_VMGENID	    ((gpa_t)0xf0000)
 #define GPA_ACPI_CONFIG	    ((gpa_t)0xf1000)
+#define GPA_RESET_VECTOR    ((gpa_t)0xffff0)
 #define GPA_KERNEL	    ((gpa_t)0x1000000)
 #define GPA_LOW_RAM_MAX	    ((gpa_t)0xc0000000)
 #define GPA_VIRTIO_MMIO	    ((gpa_t)0xd0000000) /* + slot * VIRTIO_MMIO_BYTES */

@@ -16,6 +16,7 @@
 #include "vmm/boot/bzimage.h"
 #include "vmm/boot/image.h"
 #include "vmm/boot/pvh.h"
+#include "vmm/boot/reset_vector.h"
 
 static int load_kernel(const char *path, const struct guest_ram *ram, struct linux_kernel *ret,
 		       struct error *error)
@@ -113,6 +114,8 @@ int linux_load(const struct linux_boot *boot, const struct linux_platform *platf
 				 "%llu KiB of RAM are too few for Linux: give it more",
 				 (unsigned long long)(ram->size / KIB));
 	rc = acpi_write_tables(ram, platform, error);
+	if (rc == 0)
+		rc = reset_vector_write(ram, error);
 	if (rc == 0)
 		rc = load_kernel(boot->kernel, ram, &kernel, error);
 	if (rc == 0)
