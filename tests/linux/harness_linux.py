@@ -25,6 +25,7 @@ import where  # noqa: E402
 ENTERED = "FORKVM_LINUX_IMAGES"  # in the environment: all images, and that this is the place
 # Emulated, beside a build that takes all processors, a boot of ten seconds can take minutes.
 DEADLINE_S = harness.DEADLINE_S = 240
+CLOCK_ERROR_MAX_NS = 10_000_000
 SPARE_MIB = 256  # of the host's memory, beside the outer machine's
 # A panic ends the guest at once; the kernel tells it, and other trouble, on the serial port.
 CMDLINE = "console=ttyS0 quiet panic=-1"
@@ -153,6 +154,17 @@ class Session:
 
     def close(self):
         self.socket.close()
+
+
+def clock_error_ns(session):
+    """How wrong the clone's wall clock is, which must not be more than CLOCK_ERROR_MAX_NS."""
+    before = time.time_ns()
+    clock = json.loads(session.ask("clock"))
+    after = time.time_ns()
+    if not before - CLOCK_ERROR_MAX_NS <= clock["realtime_ns"] <= after + CLOCK_ERROR_MAX_NS \
+            or abs(clock["error_ns"]) > CLOCK_ERROR_MAX_NS:
+        raise AssertionError(f"the clone's clock is wrong: {before}, {clock}, {after}")
+    return clock["error_ns"]
 
 
 class Timer:

@@ -3,7 +3,6 @@
 """Linux guests as spares: they stand still for long, and then serve at once, with a right clock."""
 
 import contextlib
-import json
 import os
 import time
 
@@ -14,7 +13,6 @@ import trouble
 
 PARK_S = 30  # longer than what makes a kernel's watchdogs complain
 STEP_S = 3600  # how far the host's wall clock is set meanwhile, where it is the lab's
-ERROR_MAX_NS = 10_000_000
 SPARES = 2
 
 linux.run_in_lab(lambda: {
@@ -31,15 +29,6 @@ class Spares(harness.TestCase):
     def wait_parked(self, connection):
         harness.wait_until(lambda: pool(connection)["parked"] == SPARES, "the spares are parked")
 
-    def check_clock(self, session):
-        before = time.time_ns()
-        clock = json.loads(session.ask("clock"))
-        after = time.time_ns()
-        self.assertTrue(before - ERROR_MAX_NS <= clock["realtime_ns"] <= after + ERROR_MAX_NS,
-                        (before, clock, after))
-        self.assertLessEqual(abs(clock["error_ns"]), ERROR_MAX_NS, clock)
-        return clock["error_ns"]
-
     def check_parked(self, server, connection, cpus):
         """Each spare in turn: an identity of its own, a right clock, a kernel that has noticed nothing."""
         seen = set()
@@ -47,7 +36,7 @@ class Spares(harness.TestCase):
             with linux.Session(connection, spare="only") as session:
                 told = linux.identity(session.answer())
                 seen.add((told["clone_id"], told["machine_id"], told["hostname"]))
-                error_ns = self.check_clock(session)
+                error_ns = linux.clock_error_ns(session)
                 log = trouble.lines_of(session.ask("exec dmesg"))
                 self.assertEqual(log, [], "nothing stood still for the kernel")
             self.assertEqual(connection.read_line()["ended"]["reason"], "done")
