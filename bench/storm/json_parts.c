@@ -13,18 +13,22 @@ json_t *storm_summary_json(const struct summary *summary)
 			 summary->mean);
 }
 
-/* (after - before) / alive, in KiB; null where the kernel does not count that. */
-static json_t *growth(long before, long after, size_t alive)
+/* (after - before) of each clone, in KiB; null where the kernel does not count that. */
+static void put_growth(json_t *object, const char *name, long before, long after,
+		       const struct storm_memory *memory)
 {
-	if (before < 0 || after < 0 || alive == 0)
-		return json_null();
-	return json_real((double)(after - before) / (double)alive);
+	bool known = before >= 0 && after >= 0 && memory->alive > 0;
+
+	json_object_set_new(object, name,
+			    known ? json_real((double)(after - before) / (double)memory->alive)
+				  : json_null());
 }
 
 /* A mean over the sample; null when there was none. */
-static json_t *mean(const struct storm_memory *memory, double value)
+static void put_mean(json_t *object, const char *name, double value,
+		     const struct storm_memory *memory)
 {
-	return memory->sampled ? json_real(value) : json_null();
+	json_object_set_new(object, name, memory->sampled ? json_real(value) : json_null());
 }
 
 json_t *storm_memory_json(const struct storm_memory *memory)
@@ -34,32 +38,25 @@ json_t *storm_memory_json(const struct storm_memory *memory)
 
 	json_object_set_new(object, "clones", json_integer((json_int_t)memory->alive));
 	json_object_set_new(object, "sampled", json_integer((json_int_t)memory->sampled));
-	json_object_set_new(object, "private_kib_per_clone", mean(memory, memory->private));
-	json_object_set_new(object, "private_dirty_kib_per_clone",
-			    mean(memory, memory->private_dirty));
-	json_object_set_new(object, "pss_kib_per_clone", mean(memory, memory->pss));
-	json_object_set_new(object, "rss_kib_per_clone", mean(memory, memory->rss));
-	json_object_set_new(object, "page_tables_kib_per_clone", mean(memory, memory->page_tables));
+	put_mean(object, "private_kib_per_clone", memory->private, memory);
+	put_mean(object, "private_dirty_kib_per_clone", memory->private_dirty, memory);
+	put_mean(object, "pss_kib_per_clone", memory->pss, memory);
+	put_mean(object, "rss_kib_per_clone", memory->rss, memory);
+	put_mean(object, "page_tables_kib_per_clone", memory->page_tables, memory);
 	json_object_set_new(object, "settled", json_boolean(memory->settled));
 	/* What is taken from MemAvailable, so the other way round. */
-	json_object_set_new(object, "available_kib_per_clone",
-			    growth(peak->available, before->available, memory->alive));
-	json_object_set_new(object, "slab_kib_per_clone",
-			    growth(before->slab, peak->slab, memory->alive));
-	json_object_set_new(object, "host_page_tables_kib_per_clone",
-			    growth(before->page_tables, peak->page_tables, memory->alive));
-	json_object_set_new(object, "sec_page_tables_kib_per_clone",
-			    growth(before->sec_page_tables, peak->sec_page_tables, memory->alive));
-	json_object_set_new(object, "vmalloc_kib_per_clone",
-			    growth(before->vmalloc, peak->vmalloc, memory->alive));
-	json_object_set_new(object, "kernel_stack_kib_per_clone",
-			    growth(before->kernel_stack, peak->kernel_stack, memory->alive));
-	json_object_set_new(object, "percpu_kib_per_clone",
-			    growth(before->percpu, peak->percpu, memory->alive));
-	json_object_set_new(object, "anonymous_kib_per_clone",
-			    growth(before->anonymous, peak->anonymous, memory->alive));
-	json_object_set_new(object, "shmem_kib_per_clone",
-			    growth(before->shmem, peak->shmem, memory->alive));
+	put_growth(object, "available_kib_per_clone", peak->available, before->available, memory);
+	put_growth(object, "slab_kib_per_clone", before->slab, peak->slab, memory);
+	put_growth(object, "host_page_tables_kib_per_clone", before->page_tables, peak->page_tables,
+		   memory);
+	put_growth(object, "sec_page_tables_kib_per_clone", before->sec_page_tables,
+		   peak->sec_page_tables, memory);
+	put_growth(object, "vmalloc_kib_per_clone", before->vmalloc, peak->vmalloc, memory);
+	put_growth(object, "kernel_stack_kib_per_clone", before->kernel_stack, peak->kernel_stack,
+		   memory);
+	put_growth(object, "percpu_kib_per_clone", before->percpu, peak->percpu, memory);
+	put_growth(object, "anonymous_kib_per_clone", before->anonymous, peak->anonymous, memory);
+	put_growth(object, "shmem_kib_per_clone", before->shmem, peak->shmem, memory);
 	for (size_t i = 0; i < memory->curve_count; i++)
 		json_array_append_new(curve,
 				      json_pack("{s:I, s:I}", "clones",

@@ -404,8 +404,7 @@ int serve_options_finish(struct serve_command *command, struct error *error)
 	     options->reset))
 		return error_set(error, EINVAL,
 				 "--spare-age, --spare-memory, --spare-rate, --spare-cpus and "
-				 "--reset are for "
-				 "servers that keep spares (--spares)");
+				 "--reset are for servers that keep spares (--spares)");
 	if (!options->reset && (options->reset_check || was_given(command, OPT_RESET_MAX)))
 		return error_set(error, EINVAL,
 				 "--reset-max and --reset-check are for servers that reset clones "

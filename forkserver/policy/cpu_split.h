@@ -36,6 +36,9 @@ enum cpu_split_how {
  */
 int cpu_list_parse(const char *text, cpu_set_t *ret);
 
+/* Room for what a list has on most hosts. */
+#define CPU_LIST_SIZE 256
+
 /* Write a set as such a list, cut where size ends; returns text. */
 const char *cpu_list_print(const cpu_set_t *set, char *text, size_t size);
 

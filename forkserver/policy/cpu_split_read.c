@@ -21,7 +21,7 @@ static unsigned int lowest(const cpu_set_t *set)
 
 static unsigned int core_of_cpu(const char *root, unsigned int cpu)
 {
-	char path[LIMITS_PATH_SIZE + 64], text[256];
+	char path[LIMITS_PATH_SIZE + 64], text[CPU_LIST_SIZE];
 	_cleanup_close_ int fd = -1;
 	cpu_set_t siblings;
 	ssize_t len = -1;

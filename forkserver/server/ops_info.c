@@ -205,7 +205,7 @@ static json_t *describe_server(const struct server *server)
 	put_number(object, "spare_memory_bytes", options->spares.memory);
 	put_number(object, "spare_rate", options->spares.rate);
 	if (server->cpus) {
-		char making[256], serving[256];
+		char making[CPU_LIST_SIZE], serving[CPU_LIST_SIZE];
 
 		put_text(object, "spare_cpus",
 			 cpu_list_print(&server->cpus->making, making, sizeof(making)));

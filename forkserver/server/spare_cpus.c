@@ -11,11 +11,9 @@
 #include "forkserver/server/server.h"
 #include "vmm/base/util.h"
 
-#define LIST_SIZE 256
-
 static int refuse(const cpu_set_t *all, const cpu_set_t *wanted, struct error *error)
 {
-	char these[LIST_SIZE], those[LIST_SIZE];
+	char these[CPU_LIST_SIZE], those[CPU_LIST_SIZE];
 
 	return error_set(error, EINVAL,
 			 "--spare-cpus %s: this server may use the CPUs %s, and needs one of them "
@@ -75,7 +73,7 @@ void spare_cpus_done(struct server *server)
 
 void spare_cpus_leave_making(struct server *server)
 {
-	char serving[LIST_SIZE], making[LIST_SIZE];
+	char serving[CPU_LIST_SIZE], making[CPU_LIST_SIZE];
 
 	if (!server->cpus)
 		return;

@@ -108,6 +108,11 @@ uint32_t devices_slots(const struct devices *devices)
 	return slots;
 }
 
+bool devices_interrupt(const struct devices *devices)
+{
+	return devices->pc || devices_slots(devices);
+}
+
 bool devices_need_thread(const struct devices *devices)
 {
 	return devices->pc || (devices_slots(devices) && devices->machine->frozen.vcpu_count > 1);
@@ -152,7 +157,7 @@ int devices_bind(struct devices *devices, const struct kvm_vm *vm, struct error 
 
 	if (rc < 0)
 		return error_set_errno(error, -rc, "eventfd for the devices' thread");
-	if (with_thread || devices_slots(devices))
+	if (devices_interrupt(devices))
 		rc = lines_connect(&devices->lines, vm, error);
 	for (unsigned int i = 0; rc == 0 && with_thread && i < ARRAY_SIZE(devices->slots); i++)
 		if (devices->slots[i].present)

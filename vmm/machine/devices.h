@@ -96,6 +96,9 @@ void devices_add_virtio(struct devices *devices, unsigned int index, struct virt
 /* Bit i: slot i has a device. */
 uint32_t devices_slots(const struct devices *devices);
 
+/* Is there one that interrupts? */
+bool devices_interrupt(const struct devices *devices);
+
 /* Is there one that needs a thread? */
 bool devices_need_thread(const struct devices *devices);
 

@@ -293,7 +293,7 @@ size_t machine_request_capacity(const struct machine *machine)
 
 bool machine_has_irq_lines(const struct machine *machine)
 {
-	return machine->with_irqchip && (machine->devices.pc || devices_slots(&machine->devices));
+	return machine->with_irqchip && devices_interrupt(&machine->devices);
 }
 
 unsigned int machine_extra_threads(const struct machine *machine)
