@@ -83,21 +83,17 @@ static size_t send(struct serial *serial, const uint8_t *data, size_t len)
 	size_t sent = 0;
 
 	while (sent < len) {
-		int rc;
+		size_t taken;
 
-		if (!serial->backend.write || serial->output_error)
+		if (!serial->backend.write)
 			return len;
-		rc = serial->backend.write(serial->backend.ctx, data + sent, len - sent);
-		if (rc == 0) {
+		taken = serial->backend.write(serial->backend.ctx, data + sent, len - sent);
+		assert(taken <= len - sent);
+		if (taken == 0) {
 			serial->blocked = true;
 			break;
 		}
-		if (rc < 0) {
-			serial->output_error = rc;
-			continue;
-		}
-		assert((size_t)rc <= len - sent);
-		sent += (size_t)rc;
+		sent += taken;
 	}
 	return sent;
 }
@@ -359,7 +355,6 @@ void serial_rebind(struct serial *serial, const struct serial_backend *backend)
 {
 	serial->backend = backend ? *backend : (struct serial_backend){0};
 	serial->blocked = false;
-	serial->output_error = 0;
 	serial->asking = 0; /* nobody knows which edges were taken */
 	send_waiting(serial);
 	update_irq(serial);

@@ -48,11 +48,11 @@
 struct serial_backend {
 	void *ctx;
 	/*
-	 * Take up to len bytes (1 or more) and return how many, 0 when it would block, or -errno.
-	 * After a 0 it is not called again before serial_output_ready; after an error never, and
-	 * all output is dropped.
+	 * Take up to len bytes (1 or more) and return how many, 0 when it would block. After a 0
+	 * it is not called again before serial_output_ready. One that can send no more for good
+	 * takes everything and drops it: a guest never waits for what will not come.
 	 */
-	int (*write)(void *ctx, const uint8_t *data, size_t len);
+	size_t (*write)(void *ctx, const uint8_t *data, size_t len);
 	/* There is more space for input than before. May call serial_input. */
 	void (*input_drained)(void *ctx);
 };
@@ -70,7 +70,6 @@ struct serial {
 	uint8_t tx[SERIAL_FIFO_BYTES];
 	size_t tx_count;
 	bool blocked;	  /* the backend took nothing: serial_output_ready is awaited */
-	int output_error; /* -errno of the backend, 0 before */
 	uint64_t tx_lost; /* bytes written to a full transmitter, or cleared out of it by FCR */
 	/* The receiver's bytes: a ring. */
 	uint8_t rx[SERIAL_FIFO_BYTES];
@@ -91,10 +90,10 @@ void serial_init(struct serial *serial, const struct serial_backend *backend);
  * already, with irq leading there.
  *
  * Registers, and bytes received but not read, stay. Bytes that waited in the transmitter go to the
- * new backend, in each clone; they are dropped if there is none. That it blocked, or failed, is
- * forgotten. If any source asks, before or after that, there is an edge for it even if there was
- * one before the fork: a guest may see one interrupt with nothing to do. The new backend is not
- * told of space for input: ask serial_input_space.
+ * new backend, in each clone; they are dropped if there is none. That it blocked is forgotten. If
+ * any source asks, before or after that, there is an edge for it even if there was one before the
+ * fork: a guest may see one interrupt with nothing to do. The new backend is not told of space for
+ * input: ask serial_input_space.
  */
 void serial_rebind(struct serial *serial, const struct serial_backend *backend);
 

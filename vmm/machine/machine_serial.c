@@ -68,8 +68,8 @@ static void lose_output(struct devices *devices, int code)
 	sink->complain(sink->ctx, error.text);
 }
 
-/* A serial_backend's write. */
-static int take_output(void *ctx, const uint8_t *data, size_t len)
+/* A serial_backend's write. What nobody reads is taken all the same: a mark may be in it. */
+static size_t take_output(void *ctx, const uint8_t *data, size_t len)
 {
 	struct devices *devices = ctx;
 	const struct machine_sink *sink = devices->machine->stub.sink;
@@ -88,7 +88,7 @@ static int take_output(void *ctx, const uint8_t *data, size_t len)
 	}
 	if (taken > 0)
 		look_for_mark(devices, data, (size_t)taken);
-	return taken;
+	return (size_t)taken;
 }
 
 static void on_output_ready(void *ctx, short revents)

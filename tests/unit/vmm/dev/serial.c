@@ -6,7 +6,6 @@
 #include "vmm/dev/serial.h"
 
 #include <criterion/criterion.h>
-#include <errno.h>
 #include <string.h>
 
 #include "tests/unit/vmm/dev/serial_bench.h"
@@ -210,32 +209,6 @@ Test(serial, ready_without_need_is_harmless)
 	cr_assert_eq(inb(REG_LSR), IDLE);
 }
 
-Test(serial, a_backend_that_fails_gets_no_more)
-{
-	bench.room = 2;
-	bench.result = -EPIPE;
-	bench_print(&bench, "abcd");
-	bench_expect_output(&bench, "ab");
-	cr_assert_eq(bench.serial.output_error, -EPIPE);
-	cr_assert_eq(inb(REG_LSR), IDLE);
-	bench.room = SIZE_MAX;
-	bench_print(&bench, "more");
-	bench_expect_output(&bench, "");
-	cr_assert_eq(bench.writes, 2);
-}
-
-Test(serial, a_backend_that_fails_after_it_blocked)
-{
-	outb(REG_IIR_FCR, FIFOS_ON);
-	bench.room = 0;
-	bench_print(&bench, "abcd");
-	bench.result = -EIO;
-	serial_output_ready(&bench.serial);
-	cr_assert_eq(bench.serial.output_error, -EIO);
-	cr_assert_eq(inb(REG_LSR), IDLE);
-	bench_expect_output(&bench, "");
-}
-
 Test(serial, clearing_the_transmitter_loses_what_waits)
 {
 	outb(REG_IIR_FCR, FIFOS_ON);
@@ -392,18 +365,4 @@ Test(serial, rebind_to_none)
 	cr_assert_eq(inb(REG_LSR), IDLE);
 	bench_print(&bench, "abc");
 	cr_assert_eq(inb(REG_LSR), IDLE);
-}
-
-Test(serial, rebind_forgets_an_error)
-{
-	struct serial_backend backend = bench_backend(&bench);
-
-	bench.room = 0;
-	bench.result = -EPIPE;
-	bench_print(&bench, "abc");
-	bench.room = SIZE_MAX;
-	serial_rebind(&bench.serial, &backend);
-	cr_assert_eq(bench.serial.output_error, 0);
-	bench_print(&bench, "def");
-	bench_expect_output(&bench, "def");
 }

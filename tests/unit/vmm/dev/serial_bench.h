@@ -15,9 +15,8 @@
 struct bench {
 	struct serial serial;
 	unsigned int edges; /* since bench_edges asked last */
-	/* The backend: takes room bytes more, at most a write at a time; then result. */
+	/* The backend: takes room bytes more, at_most a write. */
 	size_t room, at_most;
-	int result; /* once room is used up: 0 or -errno */
 	char output[512];
 	size_t output_len;
 	unsigned int writes, drained;
