@@ -2,13 +2,10 @@
 /* Which CPUs are of one core: see cpu_split_read.h. */
 #include "forkserver/policy/cpu_split_read.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "forkserver/policy/cpu_split.h"
-#include "forkserver/policy/limits.h"
-#include "vmm/base/cleanup.h"
+#include "forkserver/policy/host_file.h"
 
 static unsigned int lowest(const cpu_set_t *set)
 {
@@ -21,20 +18,14 @@ static unsigned int lowest(const cpu_set_t *set)
 
 static unsigned int core_of_cpu(const char *root, unsigned int cpu)
 {
-	char path[LIMITS_PATH_SIZE + 64], text[CPU_LIST_SIZE];
-	_cleanup_close_ int fd = -1;
+	char path[128], text[CPU_LIST_SIZE];
 	cpu_set_t siblings;
-	ssize_t len = -1;
 
 	/* The older name of core_cpus_list, which all kernels have. */
-	snprintf(path, sizeof(path),
-		 "%s/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", root, cpu);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0)
-		len = read(fd, text, sizeof(text) - 1);
-	if (len <= 0)
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list",
+		 cpu);
+	if (!host_file_read(root, path, text, sizeof(text)))
 		return cpu;
-	text[len] = '\0';
 	return cpu_list_parse(text, &siblings) == 0 ? lowest(&siblings) : cpu;
 }
 

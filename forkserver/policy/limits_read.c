@@ -2,7 +2,6 @@
 /* What a host says of its limits: see limits_read.h. */
 #include "forkserver/policy/limits_read.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "vmm/base/cleanup.h"
+#include "forkserver/policy/host_file.h"
 #include "vmm/base/util.h"
 
 #define FILE_SIZE  32768u /* the list of mounts is the longest */
@@ -23,22 +22,6 @@ struct cgroup {
 	char path[LIMITS_PATH_SIZE]; /* "/a/b" or "/" */
 	bool is_v1;
 };
-
-/* Read root/path as text. False when it cannot be read. */
-static bool read_text(const char *root, const char *path, char text[FILE_SIZE])
-{
-	char whole[2 * LIMITS_PATH_SIZE + 64];
-	_cleanup_close_ int fd = -1;
-	size_t used = 0;
-	ssize_t len = -1;
-
-	snprintf(whole, sizeof(whole), "%s%s", root, path);
-	fd = open(whole, O_RDONLY | O_CLOEXEC);
-	while (fd >= 0 && (len = read(fd, text + used, FILE_SIZE - 1 - used)) > 0)
-		used += (size_t)len;
-	text[used] = '\0';
-	return used > 0;
-}
 
 /* The number at the start of a text; UINT64_MAX for anything else, as "max". */
 static uint64_t number_at(const char *text)
@@ -53,7 +36,7 @@ static uint64_t read_number(const char *root, const char *path)
 {
 	char text[FILE_SIZE];
 
-	return read_text(root, path, text) ? number_at(text) : UINT64_MAX;
+	return host_file_read(root, path, text, sizeof(text)) ? number_at(text) : UINT64_MAX;
 }
 
 /* The number after name at the start of a line; otherwise 0. */
@@ -76,7 +59,9 @@ static uint64_t field(const char *text, const char *name)
 static uint64_t count_tasks(const char *root)
 {
 	char text[FILE_SIZE];
-	const char *slash = read_text(root, "/proc/loadavg", text) ? strchr(text, '/') : NULL;
+	const char *slash = host_file_read(root, "/proc/loadavg", text, sizeof(text))
+				    ? strchr(text, '/')
+				    : NULL;
 
 	return slash ? number_at(slash + 1) : 0;
 }
@@ -85,7 +70,7 @@ static void read_memory(const char *root, struct limits_readings *ret)
 {
 	char text[FILE_SIZE];
 
-	if (!read_text(root, "/proc/meminfo", text))
+	if (!host_file_read(root, "/proc/meminfo", text, sizeof(text)))
 		return;
 	ret->pools[LIMITS_MEMORY].limit = field(text, "MemTotal:");
 	ret->pools[LIMITS_MEMORY].used =
@@ -112,7 +97,7 @@ static bool is_host_root(const char *root)
 	unsigned long inside, outside, count;
 	char text[FILE_SIZE];
 
-	return getuid() == 0 && read_text(root, "/proc/self/uid_map", text) &&
+	return getuid() == 0 && host_file_read(root, "/proc/self/uid_map", text, sizeof(text)) &&
 	       sscanf(text, "%lu %lu %lu", &inside, &outside, &count) == 3 && inside == outside;
 }
 
@@ -138,7 +123,7 @@ static bool find_path(const char *root, const char *controller, struct cgroup *r
 	char text[FILE_SIZE], *rest = text, *line;
 	bool found = false;
 
-	if (!read_text(root, "/proc/self/cgroup", text))
+	if (!host_file_read(root, "/proc/self/cgroup", text, sizeof(text)))
 		return false;
 	while (!ret->is_v1 && (line = strsep(&rest, "\n"))) {
 		char *list = strchr(line, ':');
@@ -163,7 +148,7 @@ static bool find_mount(const char *root, const char *controller, struct cgroup *
 {
 	char text[FILE_SIZE], *rest = text, *line;
 
-	if (!read_text(root, "/proc/self/mountinfo", text))
+	if (!host_file_read(root, "/proc/self/mountinfo", text, sizeof(text)))
 		return false;
 	while ((line = strsep(&rest, "\n"))) {
 		char mounted[LIMITS_PATH_SIZE], type[16], super[256];
@@ -201,7 +186,7 @@ static void read_group(const char *root, const char *group, const struct control
 	snprintf(path, sizeof(path), "%s/%s", group, controller->used);
 	pool.used = read_number(root, path);
 	snprintf(path, sizeof(path), "%s/memory.stat", group);
-	if (controller->has_cache && read_text(root, path, text))
+	if (controller->has_cache && host_file_read(root, path, text, sizeof(text)))
 		pool.used -= min_u64(pool.used, field(text, "inactive_file "));
 	snprintf(path, sizeof(path), "%s/%s", group, controller->limit);
 	pool.limit = read_number(root, path);
@@ -271,6 +256,7 @@ bool limits_read_has_worker(const char *root)
 {
 	char text[FILE_SIZE];
 
-	return !read_text(root, "/sys/module/kvm/parameters/nx_huge_pages", text) ||
+	return !host_file_read(root, "/sys/module/kvm/parameters/nx_huge_pages", text,
+			       sizeof(text)) ||
 	       strncmp(text, "never", 5) != 0;
 }

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "forkserver/policy/cpu_split_read.h"
-#include "tests/unit/helper.h"
+#include "tests/unit/forkserver/policy/host.h"
 #include "vmm/base/util.h"
 
 static char text[256];
@@ -120,36 +120,23 @@ Test(cpu_split, as_given)
 	cr_assert_not(cpu_split_as_given(&all, &all, &split), "none would serve");
 }
 
-/* root/sys/devices/system/cpu/cpuN/topology/thread_siblings_list */
-static void put_siblings(const char *root, unsigned int cpu, const char *siblings)
+static void put_siblings(unsigned int cpu, const char *siblings)
 {
-	char path[2 * HELPER_PATH_SIZE];
-	FILE *file;
+	char path[128];
 
-	snprintf(path, sizeof(path), "mkdir -p %s/sys/devices/system/cpu/cpu%u/topology", root,
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list",
 		 cpu);
-	cr_assert_eq(system(path), 0);
-	snprintf(path, sizeof(path),
-		 "%s/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", root, cpu);
-	file = fopen(path, "we");
-	cr_assert_not_null(file);
-	fputs(siblings, file);
-	fclose(file);
+	host_put(path, siblings);
 }
 
-Test(cpu_split, cores_of_a_host)
+Test(cpu_split, cores_of_a_host, .init = host_set_up, .fini = host_tear_down)
 {
-	char root[HELPER_PATH_SIZE], command[2 * HELPER_PATH_SIZE];
-
-	helper_path(root, ".cpus");
-	put_siblings(root, 0, "0,2\n");
-	put_siblings(root, 1, "1,3\n");
-	put_siblings(root, 2, "0,2\n");
-	put_siblings(root, 3, "nonsense\n");
+	put_siblings(0, "0,2\n");
+	put_siblings(1, "1,3\n");
+	put_siblings(2, "0,2\n");
+	put_siblings(3, "nonsense\n");
 	all = *list("0-4");
-	cpu_split_read_cores(root, &all, core_of);
-	snprintf(command, sizeof(command), "rm -r %s", root);
-	cr_assert_eq(system(command), 0);
+	cpu_split_read_cores(host_root, &all, core_of);
 	cr_assert_eq(core_of[0], 0);
 	cr_assert_eq(core_of[1], 1);
 	cr_assert_eq(core_of[2], 0);
