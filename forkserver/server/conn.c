@@ -10,9 +10,7 @@
  */
 #include "forkserver/server/conn.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,11 +20,11 @@
 #include "forkserver/base/sys.h"
 #include "forkserver/proto/fdpass.h"
 #include "forkserver/server/batch.h"
+#include "forkserver/server/conn_out.h"
 #include "forkserver/server/ops.h"
 #include "forkserver/server/pool.h"
 #include "forkserver/server/server.h"
 #include "vmm/base/cleanup.h"
-#include "vmm/base/util.h"
 
 /* Lines of one client that are worked on in a row. */
 #define LINES_A_ROUND 16
@@ -57,13 +55,6 @@ int conn_take_fd(struct conn *conn)
 	return fd;
 }
 
-static void drop_attached(struct conn *conn)
-{
-	for (unsigned int i = 0; i < conn->send_fd_count; i++)
-		fd_close(&conn->send_fds[i]);
-	conn->send_fd_count = 0;
-}
-
 void conn_close(struct server *server, struct conn *conn)
 {
 	/* A server that stops leaves what it is to leave, whoever waits for it. */
@@ -75,7 +66,7 @@ void conn_close(struct server *server, struct conn *conn)
 	log_debug("connection of process %d closed", conn->pid);
 	export_drop(server, conn);
 	pool_drop_waiting(server, conn);
-	drop_attached(conn);
+	conn_drop_attached(conn);
 	batch_drop_all(conn);
 	while (!list_empty(&conn->clones))
 		clone_orphan(list_entry(conn->clones.next, struct clone, owner_link), keep);
@@ -102,162 +93,6 @@ void conn_init_buffers(struct conn *conn)
 	text_init(&conn->out, conn->out_data, sizeof(conn->out_data));
 }
 
-static size_t unsent(const struct conn *conn)
-{
-	return conn->out.len - conn->sent;
-}
-
-/* Make room by forgetting what was sent, when that is all or most of it. */
-static void forget_sent(struct conn *conn)
-{
-	if (!conn->sent || conn->sent < conn->out.len / 2)
-		return;
-	memmove(conn->out.data, conn->out.data + conn->sent, unsent(conn));
-	conn->out.len -= conn->sent;
-	conn->send_at -= conn->sent;
-	conn->sent = 0;
-}
-
-struct text *conn_begin(struct conn *conn, const char *tag, int64_t index)
-{
-	struct text *text = &conn->out;
-
-	forget_sent(conn);
-	text_append(text, "{", 1);
-	if (tag[0])
-		text_printf(text, "\"tag\":%s,", tag);
-	if (index != NO_INDEX)
-		text_printf(text, "\"index\":%" PRId64 ",", index);
-	return text;
-}
-
-void conn_attach(struct conn *conn, const int *fds, unsigned int count)
-{
-	assert(!conn->send_fd_count && count <= CONN_SEND_FDS);
-	forget_sent(conn);
-	memcpy(conn->send_fds, fds, count * sizeof(fds[0]));
-	conn->send_fd_count = count;
-	conn->send_at = conn->out.len;
-}
-
-void conn_finish(struct server *server, struct conn *conn)
-{
-	if (conn->dead)
-		return;
-	if (conn->out.overflow) {
-		log_warning(
-			"process %d leaves more than %u bytes of replies unread: its connection "
-			"is closed",
-			conn->pid, CONN_OUT_SIZE);
-		conn_close(server, conn);
-		return;
-	}
-	if (list_empty(&conn->dirty_link))
-		list_append(&server->conns.dirty, &conn->dirty_link);
-}
-
-static void send_error(struct server *server, struct conn *conn, const char *tag, int64_t index,
-		       const struct error *error)
-{
-	struct text *text = conn_begin(conn, tag, index);
-	const char *name = strerrorname_np(error->code);
-
-	text_printf(text, "\"error\":{\"code\":\"%s\",\"message\":", name ? name : "EIO");
-	text_json_string(text, error->text, strlen(error->text));
-	text_append(text, "}}\n", 3);
-	conn_finish(server, conn);
-}
-
-void conn_send_error(struct server *server, struct conn *conn, const char *tag,
-		     const struct error *error)
-{
-	send_error(server, conn, tag, NO_INDEX, error);
-}
-
-void conn_send_refusal(struct server *server, struct conn *conn, const struct request *request,
-		       const struct error *error)
-{
-	send_error(server, conn, request->tag, request->batch ? request->index : NO_INDEX, error);
-}
-
-/* Has the client left so much unread that its socket takes no more? */
-static bool is_blocked(const struct conn *conn)
-{
-	return conn->interest & EPOLLOUT;
-}
-
-/* Ask epoll for what this connection is ready to do. */
-static void update_interest(struct server *server, struct conn *conn)
-{
-	/* Who does not read is not listened to: its requests would only make more replies. */
-	bool full = line_buffer_pending(&conn->in) == conn->in.capacity;
-	uint32_t wanted = unsent(conn) ? EPOLLOUT : full || conn->at_end ? 0 : EPOLLIN;
-	struct epoll_event event = {.events = wanted, .data.ptr = conn};
-
-	if (conn->dead || wanted == conn->interest)
-		return;
-	if (sys_epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event) == 0)
-		conn->interest = wanted;
-}
-
-/* Send from where descriptors go along. As sendmsg. */
-static ssize_t send_attached(struct conn *conn)
-{
-	union fdpass_control control;
-	struct iovec iov = {.iov_base = conn->out.data + conn->sent, .iov_len = unsent(conn)};
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t sent;
-
-	fdpass_attach(&message, &control, conn->send_fds, conn->send_fd_count);
-	sent = sys_sendmsg(conn->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (sent > 0)
-		drop_attached(conn);
-	return sent;
-}
-
-/* Once. How much the socket took, or -errno. */
-static ssize_t send_some(struct conn *conn)
-{
-	size_t len = unsent(conn);
-	ssize_t sent;
-
-	if (conn->send_fd_count && conn->sent == conn->send_at)
-		return send_attached(conn);
-	if (conn->send_fd_count)
-		len = conn->send_at - conn->sent;
-	sent = send(conn->fd, conn->out.data + conn->sent, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	return sent < 0 ? -errno : sent;
-}
-
-/*
- * Send what is due, as much as the socket takes. A client that was blocked by it gets its turn:
- * epoll will not say so when that was sent before anybody asked it.
- */
-static void flush(struct server *server, struct conn *conn)
-{
-	bool again = !conn->dead && unsent(conn);
-	bool was_blocked = is_blocked(conn);
-
-	while (again) {
-		bool up_to_attached = conn->send_fd_count && conn->sent < conn->send_at;
-		ssize_t sent = send_some(conn);
-
-		if (sent < 0 && sent != -EAGAIN && sent != -EINTR) {
-			conn_close(server, conn);
-			return;
-		}
-		if (sent > 0)
-			conn->sent += (size_t)sent;
-		again = up_to_attached && sent > 0;
-	}
-	if (conn->dead)
-		return;
-	update_interest(server, conn);
-	if (was_blocked && !is_blocked(conn) &&
-	    (line_buffer_has_line(&conn->in) || !list_empty(&conn->batches)))
-		conn_make_ready(server, conn);
-}
-
 void conn_make_ready(struct server *server, struct conn *conn)
 {
 	if (!conn->dead && list_empty(&conn->ready_link))
@@ -268,7 +103,7 @@ void conn_fail(struct server *server, struct conn *conn, const char *tag, const 
 {
 	log_debug("connection of process %d: %s", conn->pid, error->text);
 	conn_send_error(server, conn, tag, error);
-	flush(server, conn);
+	conn_flush(server, conn);
 	conn_close(server, conn);
 }
 
@@ -287,7 +122,7 @@ static void on_half_line(struct server *server, struct timer *timer)
 /* Is there half a line, of which the rest is waited for? Then it is from its beginning on. */
 static void watch_half_line(struct server *server, struct conn *conn)
 {
-	bool half = line_buffer_pending(&conn->in) && !is_blocked(conn);
+	bool half = line_buffer_pending(&conn->in) && !conn_is_blocked(conn);
 
 	if (!half)
 		timers_disarm(&server->timers, &conn->timer);
@@ -334,13 +169,13 @@ static void work_on_lines(struct server *server, struct conn *conn)
 	char *line;
 	size_t len;
 
-	while (!conn->dead && !is_blocked(conn) && lines < LINES_A_ROUND &&
+	while (!conn->dead && !conn_is_blocked(conn) && lines < LINES_A_ROUND &&
 	       line_buffer_next(&conn->in, &line, &len)) {
 		work_on_line(server, conn, line, len);
 		lines++;
 		/* Replies of one round go out together; but a blocked client must be noticed. */
-		if (unsent(conn) > CONN_OUT_SIZE / 8)
-			flush(server, conn);
+		if (conn_unsent(conn) > CONN_OUT_SIZE / 8)
+			conn_flush(server, conn);
 	}
 	/* What is left is the beginning of another one. */
 	if (lines && !conn->dead)
@@ -354,11 +189,11 @@ static void work(struct server *server, struct conn *conn)
 
 	list_remove(&conn->ready_link);
 	work_on_lines(server, conn);
-	more = !conn->dead && !is_blocked(conn) && batch_work(server, conn);
+	more = !conn->dead && !conn_is_blocked(conn) && batch_work(server, conn);
 	if (conn->dead)
 		return;
 	/* A blocked one goes on when epoll says that it has read something. */
-	if (!is_blocked(conn) && (more || line_buffer_has_line(&conn->in)))
+	if (!conn_is_blocked(conn) && (more || line_buffer_has_line(&conn->in)))
 		conn_make_ready(server, conn);
 	if (line_buffer_has_line(&conn->in))
 		return;
@@ -372,7 +207,7 @@ static void work(struct server *server, struct conn *conn)
 		return;
 	}
 	if (conn->at_end) {
-		flush(server, conn);
+		conn_flush(server, conn);
 		conn_close(server, conn);
 		return;
 	}
@@ -395,7 +230,7 @@ void conns_work(struct server *server)
 
 		work(server, conn);
 		if (list_empty(&conn->dirty_link))
-			update_interest(server, conn);
+			conn_update_interest(server, conn);
 	}
 }
 
@@ -448,7 +283,7 @@ void conn_on_events(struct server *server, struct conn *conn, uint32_t events)
 	list_remove(&conn->link);
 	list_append(&server->conns.all, &conn->link);
 	if (events & EPOLLOUT)
-		flush(server, conn);
+		conn_flush(server, conn);
 	if (!conn->dead && events & EPOLLIN)
 		receive(server, conn);
 	else if (!conn->dead && events & (EPOLLHUP | EPOLLERR))
@@ -458,7 +293,7 @@ void conn_on_events(struct server *server, struct conn *conn, uint32_t events)
 	work(server, conn);
 	/* With output due this is done when that is sent, at the end of the round. */
 	if (!conn->dead && list_empty(&conn->dirty_link))
-		update_interest(server, conn);
+		conn_update_interest(server, conn);
 }
 
 void conns_settle(struct server *server)
@@ -469,7 +304,7 @@ void conns_settle(struct server *server)
 		struct conn *conn = list_entry(conns->dirty.next, struct conn, dirty_link);
 
 		list_remove(&conn->dirty_link);
-		flush(server, conn);
+		conn_flush(server, conn);
 	}
 	while (!list_empty(&conns->dead)) {
 		struct conn *conn = list_entry(conns->dead.next, struct conn, link);
