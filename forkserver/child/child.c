@@ -33,11 +33,7 @@
 #include "forkserver/sandbox/sandbox.h"
 #include "vmm/base/util.h"
 
-/*
- * After a call on fd that failed: 0 when it is to be made again, which is as soon as fd can be read
- * or written, whatever its flags are; otherwise -errno.
- */
-static int try_again(int fd, short events)
+int child_try_again(int fd, short events)
 {
 	struct pollfd pollfd = {.fd = fd, .events = events};
 	if (errno == EAGAIN && syscall(SYS_poll, &pollfd, 1, -1) >= 0)
@@ -50,7 +46,7 @@ static int write_all(int fd, const char *data, size_t len)
 {
 	while (len) {
 		ssize_t written = syscall(SYS_write, fd, data, len);
-		int rc = written < 0 ? try_again(fd, POLLOUT) : 0;
+		int rc = written < 0 ? child_try_again(fd, POLLOUT) : 0;
 
 		if (rc < 0)
 			return rc;
@@ -67,7 +63,7 @@ int child_send_packet(int fd, const void *data, size_t len)
 	int rc = 0;
 
 	while (rc == 0 && syscall(SYS_sendto, fd, data, len, MSG_NOSIGNAL, NULL, 0) < 0)
-		rc = try_again(fd, POLLOUT);
+		rc = child_try_again(fd, POLLOUT);
 	return rc;
 }
 
@@ -85,7 +81,7 @@ static int send_framed(const struct child *child, const void *data, size_t len)
 	int rc = 0;
 
 	while (rc == 0 && syscall(SYS_writev, child->answer_fd, iov, ARRAY_SIZE(iov)) < 0)
-		rc = try_again(child->answer_fd, POLLOUT);
+		rc = child_try_again(child->answer_fd, POLLOUT);
 	return rc;
 }
 
@@ -149,29 +145,7 @@ static int on_park(void *ctx, void *buf, size_t capacity, size_t *ret_len)
 
 	if (child->is_spare)
 		return child_await_claim(child, buf, capacity, ret_len);
-	if (!child->session)
-		return 0;
-	for (;;) {
-		/* With MSG_TRUNC the kernel tells the packet's own length, kept or not. */
-		ssize_t len = syscall(SYS_recvfrom, child->answer_fd, buf, capacity, MSG_TRUNC,
-				      NULL, NULL);
-		int rc;
-
-		if (len > 0 && (size_t)len > capacity)
-			return error_set(&child->client_error, EMSGSIZE,
-					 "its client sent a request of %zd bytes where this guest "
-					 "takes at most %zu",
-					 len, capacity);
-		if (len >= 0) {
-			*ret_len = (size_t)len;
-			return len > 0;
-		}
-		if (errno == ECONNRESET)
-			return 0;
-		rc = try_again(child->answer_fd, POLLIN);
-		if (rc < 0)
-			return rc;
-	}
+	return child->session ? child_await_request(child, buf, capacity, ret_len) : 0;
 }
 
 /* Console text is for people: a reader that has left is no reason to end the guest. */
@@ -312,6 +286,11 @@ static void run(struct child *child)
 	if (child->client_error.code) {
 		report->end = FORKVM_END_KILLED;
 		report->error = child->client_error;
+	}
+	if (child->wake_error.code) {
+		if (child->wake_error.code == ENOMEM)
+			report->end = FORKVM_END_OUT_OF_MEMORY;
+		report->error = child->wake_error;
 	}
 }
 

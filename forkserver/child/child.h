@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A clone's process, as its files share it: child.c, and child_claim.c for one that was made ahead.
+ * A clone's process, as its files share it: child.c, child_claim.c for one that was made ahead, and
+ * child_session.c for one that is asked more than once.
  */
 #ifndef FORKVM_FORKSERVER_CHILD_CHILD_H
 #define FORKVM_FORKSERVER_CHILD_CHILD_H
@@ -25,11 +26,20 @@ struct child {
 	bool has_told;		      /* the report of the present life was sent */
 	struct machine_serial serial; /* leads to console_fd */
 	struct error client_error; /* what the client did that ends its clone; no code: nothing */
+	struct error wake_error;   /* why it could not go on after a sleep; likewise            */
+	bool asleep;		   /* it has no VM                                              */
+	bool sleepless;		   /* it tried, and cannot                                      */
 	struct report report;
 };
 
 /* From here on this thread runs on the CPUs of set. */
 void child_move(const cpu_set_t *set);
+
+/*
+ * After a call on fd that failed: 0 when it is to be made again, which is as soon as fd can be read
+ * or written, whatever its flags are; otherwise -errno.
+ */
+int child_try_again(int fd, short events);
 
 /* Send one packet on a socket, however long it takes. -errno. */
 int child_send_packet(int fd, const void *data, size_t len);
@@ -60,5 +70,8 @@ int child_take_claim(struct child *child, void *buf, size_t capacity, size_t *re
  * buf, 0 when there will be none.
  */
 int child_await_claim(struct child *child, void *buf, size_t capacity, size_t *ret_len);
+
+/* A session's next request. As a sink's park: 1 with it in buf, 0 when its client has left. */
+int child_await_request(struct child *child, void *buf, size_t capacity, size_t *ret_len);
 
 #endif

@@ -56,6 +56,7 @@ enum {
 	OPT_CLONE_TIMEOUT,
 	OPT_CLONE_MEMORY,
 	OPT_KEEP_CLONES,
+	OPT_SLEEP_AFTER,
 	OPT_SPARES,
 	OPT_SPARE_AGE,
 	OPT_SPARE_MEMORY,
@@ -104,6 +105,7 @@ const struct option serve_option_table[] = {
 	{"clone-timeout", required_argument, NULL, OPT_CLONE_TIMEOUT},
 	{"clone-memory", required_argument, NULL, OPT_CLONE_MEMORY},
 	{"keep-clones", no_argument, NULL, OPT_KEEP_CLONES},
+	{"sleep-after", required_argument, NULL, OPT_SLEEP_AFTER},
 	{"spares", required_argument, NULL, OPT_SPARES},
 	{"spare-age", required_argument, NULL, OPT_SPARE_AGE},
 	{"spare-memory", required_argument, NULL, OPT_SPARE_MEMORY},
@@ -309,6 +311,10 @@ static int set_clones(struct serve_options *options, int option, const char *val
 	case OPT_KEEP_CLONES:
 		options->keep_clones = true;
 		return 0;
+	case OPT_SLEEP_AFTER:
+		rc = parse_duration("--sleep-after", value, &number, error);
+		options->sleep_after_ms = (uint32_t)min_u64(number, INT32_MAX);
+		return rc;
 	default:
 		return -ENOENT;
 	}

@@ -63,6 +63,8 @@ const struct verb cli_verbs[] = {
 	 "  --clone-timeout TIME default and maximum of a clone's time (default 0: none)\n"
 	 "  --clone-memory SIZE  private memory of a clone, sampled (default: no limit)\n"
 	 "  --keep-clones        clones outlive the server\n"
+	 "  --sleep-after TIME   a session that waits so long for its next request gives its\n"
+	 "                       VM's memory back until that comes (default 0: none does)\n"
 	 "\n"
 	 "Clones made ahead, which wait for their requests:\n"
 	 "  --spares LOW[:HIGH]  keep LOW, and up to HIGH as they are claimed (default 0)\n"

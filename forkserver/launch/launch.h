@@ -89,14 +89,15 @@ struct launch {
 	const struct disk_plan *disks; /* NULL: the machine has none */
 	const struct cpu_split *cpus;  /* NULL: any for everything   */
 	struct launch_disk given[MACHINE_DISKS_MAX];
-	bool session;	  /* answer_fd is a packet socket that brings further requests */
-	bool framed;	  /* one of a batch: answers begin with a header               */
-	uint32_t index;	  /* then: which                                               */
-	bool share_files; /* the table of descriptors is still the server's            */
-	bool keep;	  /* live on when the server dies                              */
-	bool resets;	  /* a spare that may be reset when it has served              */
-	bool reset_check; /* and everything is to be compared then                     */
-	bool learns;	  /* tell which pages were written before the answer           */
+	bool session;		 /* answer_fd is a packet socket that brings further requests */
+	bool framed;		 /* one of a batch: answers begin with a header               */
+	uint32_t index;		 /* then: which                                               */
+	bool share_files;	 /* the table of descriptors is still the server's            */
+	bool keep;		 /* live on when the server dies                              */
+	bool resets;		 /* a spare that may be reset when it has served              */
+	bool reset_check;	 /* and everything is to be compared then                     */
+	bool learns;		 /* tell which pages were written before the answer           */
+	uint32_t sleep_after_ms; /* a session that waits this long sleeps; 0: never       */
 	size_t request_len;
 	unsigned char request[]; /* the first one */
 };
@@ -124,7 +125,7 @@ struct report {
 	uint32_t status; /* of FORKVM_END_DONE */
 	uint32_t disks;	 /* how many of them are told of: all or none */
 	uint32_t begun;	 /* enum report_begun */
-	uint32_t reserved;
+	uint32_t sleeps; /* times that it slept between two requests */
 	uint64_t child_ns;
 	uint64_t told_ns;  /* of one that was reset: it had told the end of its life before */
 	uint64_t awake_ns; /* of a spare: it had its first request                          */

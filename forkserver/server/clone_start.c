@@ -262,6 +262,7 @@ int clone_fork(struct server *server, struct launch *launch, const void *body, s
 		server->learning.asked++;
 	launch->learns = clone->learns;
 	launch->keep = server->options->keep_clones;
+	launch->sleep_after_ms = server->options->sleep_after_ms;
 	clone->fork_ns = now_ns();
 	clone->pid = fork_child(server, launch, body, body_len, &pidfd);
 	clone->forked_ns = now_ns();

@@ -199,6 +199,7 @@ static json_t *describe_server(const struct server *server)
 	put_number(object, "clone_timeout_ms", options->clone_timeout_ms);
 	put_number(object, "clone_memory_bytes", options->clone_memory);
 	put_flag(object, "keep_clones", options->keep_clones);
+	put_number(object, "sleep_after_ms", options->sleep_after_ms);
 	put_number(object, "spares_low", options->spares.low);
 	put_number(object, "spares_high", options->spares.high);
 	put_number(object, "spare_age_ms", options->spares.age_ns / NS_PER_MS);

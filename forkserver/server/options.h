@@ -77,6 +77,7 @@ struct serve_options {
 	uint64_t clone_timeout_ms; /* default and maximum of a clone's time; 0: unlimited */
 	uint64_t clone_memory;	   /* bytes of private memory a clone may have; 0: any    */
 	bool keep_clones;	   /* clones outlive the server                           */
+	uint32_t sleep_after_ms;   /* sessions without a request for that long; 0: never   */
 	struct pool_limits spares; /* at_once is the server's own choice                  */
 	struct spare_cpus_options spare_cpus;
 	bool reset;	    /* spares that have served are reset                   */

@@ -237,6 +237,23 @@ static int enter_sandbox(struct server *server, struct sandbox_needs *needs, str
 	return rings_fd >= 0 ? rings_serve(server, rings_fd, error) : 0;
 }
 
+/* What depends on the guest, and is known now. */
+static int refuse_impossible(const struct server *server, struct error *error)
+{
+	const struct serve_options *options = server->options;
+	const char *no_reset = options->reset ? machine_cannot_reset(server->machine) : NULL;
+	const char *no_sleep =
+		options->sleep_after_ms ? machine_cannot_sleep(server->machine) : NULL;
+
+	if (no_reset)
+		return error_set(error, EINVAL, "--reset is not possible with this guest: %s",
+				 no_reset);
+	if (no_sleep)
+		return error_set(error, EINVAL, "--sleep-after is not possible with this guest: %s",
+				 no_sleep);
+	return 0;
+}
+
 /* From here on the process has one thread and forks. */
 static int lock_down(struct server *server, struct error *error)
 {
@@ -248,11 +265,10 @@ static int lock_down(struct server *server, struct error *error)
 		.spares = server->options->spares.high > 0,
 		.resets = server->options->reset,
 	};
-	const char *why = server->options->reset ? machine_cannot_reset(server->machine) : NULL;
-	int rc;
+	int rc = refuse_impossible(server, error);
 
-	if (why)
-		return error_set(error, EINVAL, "--reset is not possible with this guest: %s", why);
+	if (rc < 0)
+		return rc;
 	rc = server_disks_settle(server, error);
 	if (rc == 0)
 		rc = fork_prepare(needs.threads, error);

@@ -263,6 +263,8 @@ static void send_ended(struct server *server, struct clone *clone, const struct 
 		text_printf(text, ",\"error\":");
 		text_json_string(text, verdict->text, strlen(verdict->text));
 	}
+	if (clone->has_report && clone->report.sleeps)
+		text_printf(text, ",\"sleeps\":%u", clone->report.sleeps);
 	append_stages(text, clone);
 	text_append(text, "}}\n", 3);
 	conn_finish(server, conn);

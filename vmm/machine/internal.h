@@ -25,6 +25,7 @@
 #include "vmm/virtio/blk.h"
 
 struct machine_reset;
+struct machine_sleep;
 
 struct vcpu {
 	struct machine *machine;
@@ -88,6 +89,7 @@ struct machine {
 	bool late_rings;	 /* machine_allow_late_rings was called */
 	uint64_t ios, mmios;	 /* exits for ports and for devices in memory */
 	struct machine_reset *reset;   /* of a clone that can be reset; owned */
+	struct machine_sleep *sleep;   /* of one that has no VM for now; owned */
 	struct machine_stages *stages; /* the owner's; NULL in the template */
 	struct vcpu vcpus[];	       /* frozen.vcpu_count of them */
 };
@@ -152,6 +154,9 @@ void reset_begin(struct machine *machine);
 
 /* machine_reset.c: free machine->reset. */
 void reset_free(struct machine *machine);
+
+/* machine_sleep.c: free machine->sleep. */
+void sleep_free(struct machine *machine);
 
 /* table_pages.c: which pages of the frozen RAM hold page tables; for machines to be reset. */
 int table_pages_find(const struct machine *machine, struct table_pages *ret, struct error *error);

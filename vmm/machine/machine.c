@@ -170,6 +170,7 @@ void machine_free(struct machine *machine)
 	free(machine->frozen.working_set);
 	free(machine->frozen.tables.list);
 	reset_free(machine);
+	sleep_free(machine);
 	guest_ram_done(machine->ram);
 	pthread_cond_destroy(&machine->changed);
 	pthread_mutex_destroy(&machine->lock);

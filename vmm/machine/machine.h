@@ -295,6 +295,28 @@ int machine_verify_reset(struct machine *machine, struct error *error);
 int machine_begin_again(struct machine *machine, const struct forkvm_identity *identity,
 			const void *request, size_t request_len, struct error *error);
 
+/*
+ * Sleep: a clone whose guest is parked has its VM closed, and so gives back most of the memory that
+ * it holds, and is given another when it is to go on. RAM and devices stay as they are; for the
+ * guest, time passes.
+ *
+ * Why clones of this frozen machine cannot sleep, in words; NULL if they can.
+ */
+const char *machine_cannot_sleep(const struct machine *machine);
+
+/*
+ * From within a call of the sink's park. After an error the machine is awake as before: the state
+ * that its guest is in cannot be restored here, or something is lacking for the try. A machine that
+ * has slept cannot be reset any more.
+ */
+int machine_sleep(struct machine *machine, struct error *error);
+
+/*
+ * The same call of park goes on: with 1 only when this has succeeded, with 0 or an error without
+ * it, too. After an error the machine can only be run to its end.
+ */
+int machine_wake(struct machine *machine, struct error *error);
+
 /* Where the guest wants its requests, and how many bytes there are. */
 void *machine_request_area(const struct machine *machine, size_t *ret_size);
 
