@@ -93,6 +93,7 @@ static int report(const struct storm_options *options, struct storm_result *resu
 static void release(struct storm_result *result)
 {
 	samples_done(&result->latency);
+	samples_done(&result->asleep.woken);
 	for (size_t stage = 0; stage < STORM_STAGES; stage++)
 		samples_done(&result->stages[stage]);
 	storm_claims_done(&result->claims);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "bench/common/clock.h"
+#include "bench/storm/asleep.h"
 #include "bench/storm/link.h"
 #include "bench/storm/memory.h"
 
@@ -231,6 +232,8 @@ static void measure_and_release(struct engine *engine)
 		    engine->slots.list[i].pid > 0)
 			pids[count++] = engine->slots.list[i].pid;
 	memory_sample(&engine->result->memory, pids, count);
+	if (engine->round.options->sleep_after && pids)
+		asleep_look(engine, pids, count);
 	free(pids);
 	engine->release_ns = engine->last_event_ns = now_ns();
 	for (size_t i = 0; i < engine->slots.count; i++)

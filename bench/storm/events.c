@@ -223,6 +223,8 @@ static void on_end(struct engine *engine, struct slot *slot, const struct link_e
 		engine_fail(engine, slot,
 			    slot->partial ? "ended with half an answer"
 					  : "ended without an answer");
+	} else if (engine->round.options->sleep_after && !event->sleeps) {
+		engine_fail(engine, slot, "has not slept");
 	} else if (!stages_make_sense(slot, event)) {
 		engine_fail(engine, slot, "its stages are not in order");
 	} else if (!slot->failed) {

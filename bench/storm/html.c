@@ -94,9 +94,24 @@ static bool put_stages(FILE *page, struct storm_result *result)
 	return plotted;
 }
 
+/* Nothing without --sleep-after. */
+static void put_asleep(FILE *page, struct storm_asleep *asleep)
+{
+	const struct storm_memory *memory = &asleep->memory;
+	struct summary woken = samples_summarise(&asleep->woken, 1000);
+
+	if (!memory->alive)
+		return;
+	fprintf(page,
+		"<p>Asleep, the same %zu took %.0f KiB each; the next request was answered after "
+		"%.0f microseconds (p99 %.0f), the clone's waking up included.</p>\n",
+		memory->alive,
+		(double)(memory->before.available - memory->peak.available) / (double)memory->alive,
+		woken.p50, woken.p99);
+}
+
 /* Nothing where no living clones were looked at (--no-memory). */
-static bool put_memory(FILE *page, const struct storm_options *options,
-		       const struct storm_result *result)
+static bool put_memory(FILE *page, const struct storm_options *options, struct storm_result *result)
 {
 	const struct storm_memory *memory = &result->memory;
 	bool plotted;
@@ -111,6 +126,7 @@ static bool put_memory(FILE *page, const struct storm_options *options,
 		memory->alive, memory->private, memory->rss, memory->pss, memory->page_tables,
 		(double)(memory->before.available - memory->peak.available) / (double)memory->alive,
 		options->alive ? "" : " (Taken after the timed part, with --alive in it.)");
+	put_asleep(page, &result->asleep);
 	return plotted;
 }
 

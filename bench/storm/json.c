@@ -44,6 +44,15 @@ static json_t *ratios_json(const json_t *floor, const char *percentile, double o
 	return object;
 }
 
+static json_t *asleep_json(struct storm_asleep *asleep)
+{
+	struct summary woken = samples_summarise(&asleep->woken, 1000);
+
+	return json_pack("{s:f, s:o, s:o}", "seconds", asleep->seconds, "memory",
+			 storm_memory_json(&asleep->memory), "woken_us",
+			 storm_summary_json(&woken));
+}
+
 json_t *storm_report_json(const struct storm_options *options, struct storm_result *result)
 {
 	struct summary latency = samples_summarise(&result->latency, 1000);
@@ -77,6 +86,8 @@ json_t *storm_report_json(const struct storm_options *options, struct storm_resu
 	if (options->spares)
 		json_object_set_new(root, "spares", storm_claims_json(result));
 	json_object_set_new(root, "memory", storm_memory_json(&result->memory));
+	if (options->sleep_after)
+		json_object_set_new(root, "asleep", asleep_json(&result->asleep));
 	if (result->floor) {
 		json_object_set(root, "floor", result->floor);
 		json_object_set_new(root, "p50_to_floor",

@@ -135,6 +135,7 @@ static void describe_end(const struct forkvm_event *event, struct link_event *re
 	for (size_t stage = 0; stage < STORM_CLAIM_ANSWER; stage++)
 		ret->claim_at_ns[stage] = event->stages_ns[claim_ends[stage]];
 	ret->claimed = event->stages_ns[FORKVM_STAGE_CLAIM] != 0;
+	ret->sleeps = event->sleeps;
 	/* Its VM was not made anew. */
 	if (ret->claimed && !event->stages_ns[FORKVM_STAGE_VM])
 		ret->reset_from_ns = event->stages_ns[FORKVM_STAGE_START];

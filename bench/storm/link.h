@@ -24,7 +24,8 @@ struct link_event {
 	uint64_t claim_at_ns[STORM_CLAIM_ANSWER];
 	uint64_t reset_from_ns; /* it was reset: when it had finished its life before; else 0   */
 	uint64_t reset_at_ns[STORM_RESET_ANSWER];
-	bool no_spare; /* there was none, and nothing else would do                        */
+	uint32_t sleeps; /* how often it slept                                                   */
+	bool no_spare;	 /* there was none, and nothing else would do                        */
 };
 
 /* Connect. 0, or -1 after saying why on stderr. */

@@ -6,24 +6,29 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SAMPLE_MAX	 200
+#define SAMPLE_MAX	200
 
-#define SETTLE_STEP_NS	 200000000L
-#define SETTLE_STEPS_MAX 125  /* 25 seconds: a first look must not take a minute */
-#define SETTLE_RISE_KIB	 2048 /* less than this is not a rise */
+#define SETTLE_STEP_NS	200000000L
+#define FIRST_STEPS_MAX 125  /* 25 seconds: a first look must not take a minute */
+#define AGAIN_STEPS_MAX 600  /* who asks for a second one has time              */
+#define SETTLE_RISE_KIB 2048 /* less than this is not a rise */
 
 /*
  * Wait until the host has got back what ended processes held: that can take it half a minute, where
  * freed pages are reported to a hypervisor first. Counting from before that would flatter us.
  * False when it was still rising at the end of our patience.
  */
-static bool settle(struct host_memory *now, unsigned int quiet_steps)
+static bool settle(struct host_memory *now, unsigned int quiet_steps, unsigned int most_steps)
 {
 	const struct timespec step = {.tv_nsec = SETTLE_STEP_NS};
-	long highest = now->available;
 	unsigned int quiet = 0;
+	long highest;
 
-	for (unsigned int i = 0; i < SETTLE_STEPS_MAX && quiet < quiet_steps; i++) {
+	if (host_memory_read(now) < 0)
+		return false;
+	highest = now->available;
+
+	for (unsigned int i = 0; i < most_steps && quiet < quiet_steps; i++) {
 		if (i == quiet_steps && isatty(STDERR_FILENO))
 			fprintf(stderr, "\rwaiting for the host's memory to settle ...");
 		nanosleep(&step, NULL);
@@ -41,8 +46,7 @@ static bool settle(struct host_memory *now, unsigned int quiet_steps)
 void memory_start(struct storm_memory *memory, unsigned int quiet_steps)
 {
 	*memory = (struct storm_memory){0};
-	if (host_memory_read(&memory->before) == 0)
-		memory->settled = settle(&memory->before, quiet_steps);
+	memory->settled = settle(&memory->before, quiet_steps, FIRST_STEPS_MAX);
 	memory->peak = memory->before;
 }
 
@@ -86,4 +90,12 @@ void memory_sample(struct storm_memory *memory, const pid_t *pids, size_t count)
 	memory->private /= (double)taken;
 	memory->private_dirty /= (double)taken;
 	memory->page_tables /= (double)taken;
+}
+
+void memory_look_again(struct storm_memory *ret, const struct storm_memory *first,
+		       const pid_t *pids, size_t count)
+{
+	*ret = (struct storm_memory){.before = first->before, .settled = first->settled};
+	ret->settled &= settle(&ret->peak, MEMORY_QUIET_STEPS, AGAIN_STEPS_MAX);
+	memory_sample(ret, pids, count);
 }

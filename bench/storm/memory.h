@@ -20,6 +20,13 @@ void memory_start(struct storm_memory *memory, unsigned int quiet_steps);
 /* Note the host's memory while that many clones are alive. */
 void memory_curve_point(struct storm_memory *memory, size_t alive);
 
+/*
+ * The same clones later, when what they have given back has come to be free (two minutes of waiting
+ * at most): *ret counts from where first does.
+ */
+void memory_look_again(struct storm_memory *ret, const struct storm_memory *first,
+		       const pid_t *pids, size_t count);
+
 /* All clones are alive and have answered: look at the host, and at up to 200 of them. */
 void memory_sample(struct storm_memory *memory, const pid_t *pids, size_t count);
 

@@ -53,6 +53,9 @@ static const char usage[] =
 	"  --batch N          ask for N clones by one message, 1 to 4096 (two such messages under\n"
 	"                     way at once, unless --concurrency says otherwise)\n"
 	"  --alive            keep all clones alive until the last has answered\n"
+	"  --sleep-after TIME the server has clones sleep that wait so long (forkvm serve\n"
+	"                     --sleep-after): wait until all sleep, look at their memory, and\n"
+	"                     ask each again; with --alive, stub echo\n"
 	"  --no-memory        make no further clones to look at their memory (--alive has them)\n"
 	"  --cpu-latency US   let idle CPUs take no longer than this to wake up, for all that is\n"
 	"                     measured (needs /dev/cpu_dma_latency, which is root's)\n"
@@ -123,6 +126,7 @@ enum {
 	CONCURRENCY,
 	RATE,
 	ALIVE,
+	SLEEP_AFTER,
 	BATCH,
 	NO_MEMORY,
 	CPU_LATENCY,
@@ -231,6 +235,9 @@ static void store(struct storm_options *options, int option, const char *value)
 	case ALIVE:
 		options->alive = true;
 		break;
+	case SLEEP_AFTER:
+		options->sleep_after = value;
+		break;
 	case BATCH:
 		options->batch = number("batch", value, 1, FORKVM_PROTOCOL_MAX_BATCH);
 		break;
@@ -304,6 +311,7 @@ void storm_options_parse(int argc, char **argv, struct storm_options *ret)
 		{"concurrency", required_argument, NULL, CONCURRENCY},
 		{"rate", required_argument, NULL, RATE},
 		{"alive", no_argument, NULL, ALIVE},
+		{"sleep-after", required_argument, NULL, SLEEP_AFTER},
 		{"batch", required_argument, NULL, BATCH},
 		{"no-memory", no_argument, NULL, NO_MEMORY},
 		{"sweep", no_argument, NULL, SWEEP},

@@ -79,6 +79,9 @@ static void list_arguments(const struct storm_options *options, const char **lis
 		append(list, &count, (const char *const[]){"--spares", spares, NULL});
 	if (options->reset)
 		append(list, &count, (const char *const[]){"--reset", NULL});
+	if (options->sleep_after)
+		append(list, &count,
+		       (const char *const[]){"--sleep-after", options->sleep_after, NULL});
 	append(list, &count, options->server_options);
 }
 

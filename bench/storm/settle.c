@@ -104,6 +104,8 @@ void storm_options_settle(struct storm_options *options)
 		storm_refuse("--spares is for a server that is started here, and not for --alive");
 	if (options->reset && !options->spares)
 		storm_refuse("--reset is for spares: say how many with --spares");
+	if (options->sleep_after && (options->socket || !options->alive))
+		storm_refuse("--sleep-after is for a server that is started here, and for --alive");
 	if (options->rate > 0 && options->alive)
 		storm_refuse("--rate and --alive exclude each other");
 	if (options->kernel || options->check != CHECK_BY_STUB)
@@ -136,6 +138,10 @@ void storm_options_settle(struct storm_options *options)
 		options->peer_count = options->count < PEER_DEFAULT ? options->count : PEER_DEFAULT;
 	if (!options->request)
 		options->request = strcmp(options->stub, "echo") == 0 ? "are you there?\n" : "";
+	/* An empty request ends a session, and what others answer must not be seen twice. */
+	if (options->sleep_after && strcmp(options->stub, "echo") != 0)
+		storm_refuse(
+			"--sleep-after is for --stub echo, whose answers can be checked again");
 	if (options->check == CHECK_BY_IDENTITY)
 		options->request = "identity";
 	options->request_len = strlen(options->request);

@@ -10,6 +10,7 @@
  *	floor.c    the floor's figures, and	peers.c	   those of others, in the same run
  *	turns.c    the storm and the floor's own parallel loop, in turns
  *	claims.c   the figures of spares	batches.c  many clones by one message
+ *	asleep.c   clones that sleep, and are asked again
  *	table.c, json.c (json_parts.c), html.c (plots.c)	the report, for people and for
  *programs
  */
@@ -59,11 +60,12 @@ struct storm_options {
 	uint64_t mem_mib, populate_mib;
 	unsigned int cpus;
 	size_t count;
-	size_t concurrency; /* requests under way at once                                 */
-	double rate;	    /* requests a second; 0: closed loop                          */
-	size_t batch;	    /* clones asked for by one message; 0: one by one               */
-	bool alive;	    /* keep all clones alive until the last has answered          */
-	bool no_memory;	    /* no round of living clones for their memory                 */
+	size_t concurrency;	 /* requests under way at once                                 */
+	double rate;		 /* requests a second; 0: closed loop                          */
+	size_t batch;		 /* clones asked for by one message; 0: one by one               */
+	bool alive;		 /* keep all clones alive until the last has answered          */
+	const char *sleep_after; /* then until each sleeps, and ask them again; NULL: not      */
+	bool no_memory;		 /* no round of living clones for their memory                 */
 	enum storm_sweep sweep;
 	const char *request;
 	size_t request_len;
@@ -155,6 +157,13 @@ struct storm_memory {
 	} curve[STORM_CURVE_POINTS];
 };
 
+/* What clones that sleep cost, and what waking one takes. */
+struct storm_asleep {
+	double seconds; /* from the last answer until all slept */
+	struct storm_memory memory;
+	struct samples woken; /* nanoseconds, from the next request to its verified answer */
+};
+
 struct storm_result {
 	size_t ok;
 	struct storm_failures failures;
@@ -165,6 +174,7 @@ struct storm_result {
 	double ended_per_s;    /* the same to the last end; 0: clones were kept alive    */
 	double teardown_per_s; /* 0: not measured                                        */
 	struct storm_memory memory;
+	struct storm_asleep asleep; /* with --sleep-after */
 	struct host_record host;
 	struct storm_turns *turns; /* NULL where not asked for; owned                    */
 	json_t *floor; /* what floor wrote, or NULL; owned                               */

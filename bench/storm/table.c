@@ -141,6 +141,27 @@ static void print_memory(const struct storm_memory *memory)
 	print_growth("  shared memory files", before->shmem, peak->shmem, memory->alive);
 }
 
+static void print_asleep(struct storm_asleep *asleep)
+{
+	const struct storm_memory *memory = &asleep->memory;
+	struct summary woken = samples_summarise(&asleep->woken, 1000);
+
+	if (memory->alive == 0)
+		return;
+	printf("\n%-24s %9s   the same %zu, of which the last slept after %.1f s\n", "asleep",
+	       "KiB each", memory->alive, asleep->seconds);
+	if (memory->sampled)
+		printf("  %-22s %9.1f\n  %-22s %9.1f\n", "private", memory->private, "page tables",
+		       memory->page_tables);
+	print_growth("of MemAvailable, in all", memory->peak.available, memory->before.available,
+		     memory->alive);
+	if (!memory->settled)
+		printf("  the host's free memory was still rising: that may be less or more\n");
+	printf("  woken, microseconds from the next request to its verified answer:\n"
+	       "  p50 %.1f, p90 %.1f, p99 %.1f, max %.1f\n",
+	       woken.p50, woken.p90, woken.p99, woken.max);
+}
+
 static void print_host(const struct host_record *host)
 {
 	char hz[16] = "unknown", limit[32] = "unknown";
@@ -173,6 +194,7 @@ void storm_report_table(const struct storm_options *options, struct storm_result
 	if (options->spares)
 		storm_claims_table(result);
 	print_memory(&result->memory);
+	print_asleep(&result->asleep);
 	storm_peers_table(result);
 	print_host(&result->host);
 }

@@ -58,6 +58,7 @@ static int read_ended(const json_t *value, struct forkvm_event *event)
 	event->type = FORKVM_EVENT_ENDED;
 	event->reason = (enum forkvm_end)end;
 	event->status = (uint32_t)json_integer_value(json_object_get(value, "status"));
+	event->sleeps = (uint32_t)json_integer_value(json_object_get(value, "sleeps"));
 	copy_text(event->text, sizeof(event->text), json_object_get(value, "error"));
 	read_clone(value, event);
 	for (int i = 0; i < FORKVM_STAGE_COUNT_; i++) {

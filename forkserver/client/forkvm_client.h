@@ -111,6 +111,7 @@ struct forkvm_event {
 	pid_t pid;
 	enum forkvm_end reason;
 	uint32_t status;			 /* of FORKVM_END_DONE                       */
+	uint32_t sleeps;			 /* times that an ended clone had slept      */
 	int code;				 /* a positive errno                         */
 	char text[ERROR_TEXT_SIZE];		 /* what went wrong; "" if nothing           */
 	uint64_t stages_ns[FORKVM_STAGE_COUNT_]; /* CLOCK_MONOTONIC; 0: not reached  */

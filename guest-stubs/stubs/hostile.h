@@ -22,6 +22,7 @@ enum hostile_end {
 	END_DONE,
 	END_SHUTDOWN,
 	END_TIMEOUT,
+	END_CRASH,
 	END_ANY,
 	ENDS,
 };

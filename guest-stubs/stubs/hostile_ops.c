@@ -368,7 +368,7 @@ const struct hostile_op hostile_ops[] = {
 	{"halt", END_SHUTDOWN, .run = halt_now},
 	{"halt-interruptible", END_SHUTDOWN, .run = halt_interruptible},
 	{"triple-fault", END_GUEST_ERROR, .run = triple_fault_now},
-	{"page-tables-unbacked", END_GUEST_ERROR, .run = page_tables_unbacked},
+	{"page-tables-unbacked", END_CRASH, .run = page_tables_unbacked},
 	{"page-tables-empty", END_GUEST_ERROR, .run = page_tables_empty},
 	{"mailbox-scribble", END_OK, .run_checked = mailbox_scribble, .has_answered = true},
 	{"mailbox-host-part", END_OK, .run = mailbox_host_part},

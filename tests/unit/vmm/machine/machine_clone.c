@@ -380,12 +380,18 @@ Test(clone, a_hostile_guest)
 	memcpy(ops, clone->answer, clone->answer_len);
 	ops[clone->answer_len] = '\0';
 	while ((line = strsep(&rest, "\n")) != NULL) {
-		char *wanted = strchr(line, ':');
+		char *colon = strchr(line, ':');
+		const char *wanted = colon ? colon + 1 : NULL;
 
 		/* Those that are for a boot argument have a folder. */
-		if (!wanted || strchr(line, '/'))
+		if (!colon || strchr(line, '/'))
 			continue;
-		*wanted++ = '\0';
+		*colon = '\0';
+		/* Nobody here would end it where it never ends (hostile.c). */
+		if (strcmp(wanted, "crash") == 0 && !host->shadows_page_tables)
+			continue;
+		if (strcmp(wanted, "crash") == 0)
+			wanted = "guest-error";
 		snprintf(request, sizeof(request), "op=%s", line);
 		clone->request = request;
 		clone->request_len = strlen(request);
