@@ -109,7 +109,8 @@ void asleep_look(struct engine *engine, const pid_t *pids, size_t count)
 	if (!await(engine, pids, count))
 		return;
 	result->seconds = (double)(now_ns() - from_ns) / 1e9;
-	memory_look_again(&result->memory, &engine->result->memory, pids, count);
+	memory_look_again(&result->memory, &engine->result->memory, engine->round.quiet_steps, pids,
+			  count);
 	samples_reserve(&result->woken, count);
 	for (size_t i = 0; i < engine->slots.count && !storm_interrupted; i++) {
 		struct slot *slot = &engine->slots.list[i];

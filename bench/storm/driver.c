@@ -45,7 +45,7 @@ static int run_rounds(const struct storm_options *options, struct forkvm_client 
 		.batch = options->batch,
 		.rate = options->rate,
 		.alive = options->alive,
-		.quiet_steps = MEMORY_QUIET_STEPS,
+		.quiet_steps = options->no_memory ? 0 : MEMORY_QUIET_STEPS,
 		.timed = true,
 		.claims = options->spares > 0,
 		.spare = spare_of(options),

@@ -93,9 +93,9 @@ void memory_sample(struct storm_memory *memory, const pid_t *pids, size_t count)
 }
 
 void memory_look_again(struct storm_memory *ret, const struct storm_memory *first,
-		       const pid_t *pids, size_t count)
+		       unsigned int quiet_steps, const pid_t *pids, size_t count)
 {
 	*ret = (struct storm_memory){.before = first->before, .settled = first->settled};
-	ret->settled &= settle(&ret->peak, MEMORY_QUIET_STEPS, AGAIN_STEPS_MAX);
+	ret->settled &= settle(&ret->peak, quiet_steps, AGAIN_STEPS_MAX);
 	memory_sample(ret, pids, count);
 }

@@ -25,7 +25,7 @@ void memory_curve_point(struct storm_memory *memory, size_t alive);
  * at most): *ret counts from where first does.
  */
 void memory_look_again(struct storm_memory *ret, const struct storm_memory *first,
-		       const pid_t *pids, size_t count);
+		       unsigned int quiet_steps, const pid_t *pids, size_t count);
 
 /* All clones are alive and have answered: look at the host, and at up to 200 of them. */
 void memory_sample(struct storm_memory *memory, const pid_t *pids, size_t count);

@@ -50,6 +50,26 @@ def check_report(figures, count, label, memory=True):
     assert figures["clones_per_s"] > 0 and figures["host"]["kernel"], label
 
 
+def asleep():
+    path = os.path.join(os.environ["TMPDIR"], "asleep.html")
+    figures = report("--count", "30", "--alive", "--stub", "echo", "--sleep-after", "300ms",
+                     "--no-memory", "--html", path)
+    check_report(figures, 30, "asleep")
+    told = figures["asleep"]
+    assert told["memory"]["clones"] == 30 and told["memory"]["private_kib_per_clone"] > 0, told
+    assert 0 < told["woken_us"]["p50"] <= told["woken_us"]["max"] and told["seconds"] > 0, told
+    with open(path, encoding="utf-8") as text:
+        assert "Asleep, the same 30" in text.read()
+    os.unlink(path)
+    # One that does not sleep in time is a failure, and so is the run.
+    done = storm("--count", "3", "--alive", "--stub", "echo", "--sleep-after", "1h", "--no-memory",
+                 "--timeout", "1", status=1)
+    assert "does not sleep" in done.stderr, done.stderr
+    for options, word in ((["--stub", "hello", "--alive"], "--stub echo"), ([], "--alive"),
+                          (["--alive", "--socket", "/x"], "started here")):
+        assert word in storm("--sleep-after", "1s", *options, status=2).stderr, options
+
+
 def good_runs():
     check_report(report("--count", "30"), 30, "closed loop")
     # A look at memory takes seconds, until it has settled.
@@ -62,6 +82,7 @@ def good_runs():
         check_report(report("--count", "40", "--no-memory", *options), 40, label, memory=False)
     check_report(report("--count", "40", "--batch", "40", "--stub", "echo"), 40, "a whole batch")
     check_report(report("--count", "50", "--alive", "--stub", "unique"), 50, "alive")
+    asleep()
     figures = report("--count", "20", "--no-memory", "--stub", "echo", "--request", "x" * 60000)
     check_report(figures, 20, "echo", memory=False)
     figures = report("--count", "20", "--no-memory", "--floor", "--mem", "64", "--populate", "8")
