@@ -23,7 +23,7 @@ STEP_S = 0.05
 STEPS_SAME = 10
 # A guest that spins takes a CPU from all others, so there are few of them, and others come first.
 CONFIGURATIONS = {
-    "spares": {"stub": "echo", "options": (), "spares": SPARES},
+    "spares": {"stub": "echo", "options": ("--sleep-after", "100ms"), "spares": SPARES},
     "reset": {"stub": "echo", "options": ("--reset",), "spares": SPARES},
     "silent": {"stub": "spin", "options": (), "spares": 2, "wrapper": ("nice", "-n", "19")},
 }

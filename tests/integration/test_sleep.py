@@ -66,7 +66,7 @@ class Sessions(harness.TestCase):
             end = sleeper.end()
             self.assert_end(end, "done")
             self.assertGreaterEqual(end["sleeps"], 4)
-            self.assertNotIn("warning", server.log())
+            self.assertNotIn("stays awake", server.log())
 
     def test_the_guest_goes_on(self):
         for name, request in (("echo", b"ok then"), ("unique", b"draws=2"), ("fpu", b"fpu"),
