@@ -138,7 +138,7 @@ class Ends(harness.TestCase):
 
     def test_its_time_is_up(self):
         with Server("echo", *AFTER) as server, server.connect() as connection:
-            sleeper = Sleeper(connection, b"x", timeout_ms=1500).sleep()
+            sleeper = Sleeper(connection, b"x", timeout_ms=5000).sleep()
             self.assert_end(connection.read_line()["ended"], "timeout")
             sleeper.socket.close()
 
@@ -162,7 +162,7 @@ class Ends(harness.TestCase):
             server.check_serving()
 
     def test_it_cannot_sleep(self):
-        with Server("echo", "--sleep-after", "300ms") as server:
+        with Server("echo", "--sleep-after", "3s") as server:
             with server.connect() as connection:
                 sleeper = Sleeper(connection, b"x")
                 # One, which it has: poll(2) takes no more than this many either.
