@@ -235,6 +235,24 @@ class Disks(disks.DiskTestCase):
                         session.do(f"op=verify count=64 seed={seed}")
                         session.do("op=flush")
 
+    def test_an_export_of_one_that_sleeps(self):
+        """Twice the same bytes, and the clone goes on."""
+        with self.serve(*AFTER, "--overlay", self.overlays()) as server:
+            with disks.Session(server) as session:
+                session.do("op=fill count=64 seed=7")
+                session.do("op=flush")
+                exports = []
+                for name in ("first", "second"):
+                    wait_asleep(session.pid)
+                    result = server.cli("disk", "export", f"{session.id}:0", self.path(name))
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    self.assertFalse(has_vm(session.pid))
+                    exports.append(disks.digest(self.path(name)))
+                    session.do("op=verify count=64 seed=7")
+                self.assertEqual(exports[0], exports[1])
+                self.assertNotEqual(exports[0], disks.digest(self.image))
+                self.assertGreaterEqual(session.end()["sleeps"], 2)
+
 
 class Refusals(harness.TestCase):
     def refuse(self, pattern, *options):
