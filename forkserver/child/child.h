@@ -28,7 +28,8 @@ struct child {
 	struct error client_error; /* what the client did that ends its clone; no code: nothing */
 	struct error wake_error;   /* why it could not go on after a sleep; likewise            */
 	bool asleep;		   /* it has no VM                                              */
-	bool sleepless;		   /* it tried, and cannot                                      */
+	bool sleepless;		   /* it tried, and cannot */
+	bool was_sleepless;	   /* it tried, could not, and said so */
 	struct report report;
 };
 

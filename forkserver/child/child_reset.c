@@ -31,6 +31,7 @@ static void forget_client(struct child *child)
 	fd_close(&child->console_fd);
 	child->session = false;
 	child->may_reset = false;
+	child->sleepless = child->was_sleepless = false;
 	child->is_spare = true;
 }
 

@@ -13,6 +13,12 @@
 #include "forkserver/child/child.h"
 #include "forkserver/policy/cpu_split.h"
 
+/* Is it the host that lacks something at the moment, rather than the guest whose state it is? */
+static bool may_pass(int rc)
+{
+	return rc == -EAGAIN || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
+}
+
 static void fall_asleep(struct child *child)
 {
 	const struct cpu_split *cpus = child->launch->cpus;
@@ -26,10 +32,11 @@ static void fall_asleep(struct child *child)
 	if (cpus)
 		child_move(&cpus->all);
 	if (rc < 0) {
-		/* Once is enough, in the log and as a try. */
-		log_warning("clone %llu stays awake: %s",
-			    (unsigned long long)child->report.clone_id, error.text);
-		child->sleepless = true;
+		if (!child->was_sleepless)
+			log_warning("clone %llu stays awake: %s",
+				    (unsigned long long)child->report.clone_id, error.text);
+		child->was_sleepless = true;
+		child->sleepless = !may_pass(rc);
 		return;
 	}
 	child->asleep = true;

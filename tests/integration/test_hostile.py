@@ -37,7 +37,7 @@ class Hostile(harness.TestCase):
         self.assert_end(end, "done")
 
     def end(self, connection, op, reason):
-        answer, end = connection.clone(f"op={op}".encode(), timeout_ms=hostile.time_limit(reason))
+        answer, end = connection.clone(f"op={op}".encode(), timeout_ms=hostile.time_limit(connection, reason))
         self.assertIn(end["reason"], hostile.right_ends(connection, reason), end)
         if reason == "any":
             return
@@ -81,8 +81,10 @@ class Hostile(harness.TestCase):
         names = list(hostile.misuses_of(self.ops)) * 3
         with Server("hostile") as server:
             with server.connect() as connection:
+                limits = {reason: hostile.time_limit(connection, reason)
+                          for reason in set(self.ops.values())}
                 clones = [connection.start(f"op={op}".encode(),
-                                           timeout_ms=hostile.time_limit(self.ops[op]))
+                                           timeout_ms=limits[self.ops[op]])
                           for op in names]
                 for clone in clones:
                     clone.read_answer()

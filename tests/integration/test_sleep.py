@@ -179,8 +179,8 @@ class Ends(harness.TestCase):
         with Server("hostile", *AFTER) as server, server.connect() as connection:
             for op, reason in hostile.misuses_of(hostile.list_ops()).items():
                 with self.subTest(op=op):
-                    sleeper = Sleeper(connection, b"op=none-such",
-                                      timeout_ms=hostile.time_limit(reason)).sleep()
+                    limit = hostile.time_limit(connection, reason)
+                    sleeper = Sleeper(connection, b"op=none-such", timeout_ms=limit).sleep()
                     answer = sleeper.ask(f"op={op}".encode())
                     sleeper.socket.close()
                     end = connection.read_line()["ended"]

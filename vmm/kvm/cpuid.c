@@ -13,10 +13,12 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/util.h"
 
+#define LEAF1_ECX_VMX	       (1u << 5)
 #define LEAF1_ECX_TSC_DEADLINE (1u << 24)
 #define LEAF1_ECX_XSAVE	       (1u << 26)
 #define LEAF1_ECX_HYPERVISOR   (1u << 31)
 #define LEAF1_EDX_HTT	       (1u << 28)
+#define LEAF80000001_ECX_SVM   (1u << 2)
 #define LEAFB_LEVEL_SMT	       1u
 #define LEAFB_LEVEL_CORE       2u
 #define XCR0_AMX	       (3ull << 17) /* XTILECFG and XTILEDATA: each process must ask for them */
@@ -52,7 +54,10 @@ static void describe_topology(struct kvm_cpuid_entry2 *entry, unsigned int index
 	}
 }
 
-/* The leaves that say which CPU this is, how many there are, and what depends on a LAPIC. */
+/*
+ * The leaves that say which CPU this is, how many there are, and what depends on a LAPIC. None has
+ * virtualization of its own: a hypervisor's state in KVM is nothing that a clone could be given.
+ */
 static void personalize(struct kvm_cpuid_entry2 *entry, unsigned int index, unsigned int vcpus,
 			bool with_deadline)
 {
@@ -64,6 +69,7 @@ static void personalize(struct kvm_cpuid_entry2 *entry, unsigned int index, unsi
 		/* What a guest looks for before it asks for KVM's own leaves, its clock among them.
 		 */
 		entry->ecx |= LEAF1_ECX_HYPERVISOR;
+		entry->ecx &= ~LEAF1_ECX_VMX;
 		/* Never in the table that KVM hands out: api.rst, KVM_GET_SUPPORTED_CPUID. */
 		if (with_deadline)
 			entry->ecx |= LEAF1_ECX_TSC_DEADLINE;
@@ -75,6 +81,9 @@ static void personalize(struct kvm_cpuid_entry2 *entry, unsigned int index, unsi
 	case 0xb:
 	case 0x1f:
 		describe_topology(entry, index, vcpus);
+		break;
+	case 0x80000001: /* AMD: more features */
+		entry->ecx &= ~LEAF80000001_ECX_SVM;
 		break;
 	case 0x80000008: /* AMD: width of the core's part of an APIC id, cores less one */
 		entry->ecx = id_bits(vcpus) << 12 | (vcpus - 1);

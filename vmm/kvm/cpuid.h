@@ -11,10 +11,11 @@
 #include "vmm/kvm/vm.h"
 
 /*
- * Give vcpu everything the host's KVM supports, with its own APIC id and the number of vCPUs, all
- * cores of one package, in the leaves that carry them (Intel SDM volume 2, CPUID, leaves 1, 4, 0xb
- * and 0x1f; AMD APM volume 3, 0x80000008 and 0x8000001e). with_lapic: the VM has in-kernel LAPICs,
- * so their timers know TSC deadlines. Before MSRs and registers: KVM judges those by this table.
+ * Give vcpu everything the host's KVM supports but VMX and SVM, with its own APIC id and the number
+ * of vCPUs, all cores of one package, in the leaves that carry them (Intel SDM volume 2, CPUID,
+ * leaves 1, 4, 0xb and 0x1f; AMD APM volume 3, 0x80000008 and 0x8000001e). with_lapic: the VM has
+ * in-kernel LAPICs, so their timers know TSC deadlines. Before MSRs and registers: KVM judges those
+ * by this table.
  */
 int cpuid_apply(const struct kvm_vcpu *vcpu, const struct kvm_host *host, unsigned int vcpus,
 		bool with_lapic, struct error *error);

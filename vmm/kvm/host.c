@@ -196,6 +196,7 @@ static int examine(struct kvm_host *host, const char *device, struct error *erro
 	if (!host->memslots_max)
 		host->memslots_max = 32; /* api.rst's figure for kernels that do not say */
 	host->has_xcrs = check(host, KVM_CAP_XCRS);
+	host->has_nested_state = check(host, KVM_CAP_NESTED_STATE);
 	host->sync_regs = (uint64_t)check(host, KVM_CAP_SYNC_REGS);
 	host->has_sregs2 = check(host, KVM_CAP_SREGS2);
 	host->has_emulation_failure_exit = check(host, KVM_CAP_EXIT_ON_EMULATION_FAILURE);

@@ -22,6 +22,7 @@ struct kvm_host {
 	unsigned int memslots_max;	 /* KVM_CAP_NR_MEMSLOTS                        */
 	uint64_t sync_regs;		 /* KVM_SYNC_X86_* bits kvm_run carries         */
 	bool has_xcrs;			 /* KVM_CAP_XCRS: the processor has XSAVE      */
+	bool has_nested_state;		 /* KVM_CAP_NESTED_STATE                       */
 	bool has_sregs2;		 /* KVM_CAP_SREGS2                             */
 	bool has_xsave2;		 /* KVM_CAP_XSAVE2                             */
 	bool has_emulation_failure_exit; /* KVM_CAP_EXIT_ON_EMULATION_FAILURE        */

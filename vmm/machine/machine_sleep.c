@@ -34,6 +34,8 @@ const char *machine_cannot_sleep(const struct machine *machine)
 	if (machine->with_irqchip)
 		return "it has interrupt controllers, which can take longer to make anew than is "
 		       "worth while";
+	if (!machine->host->has_tsc_offset)
+		return "this kernel's KVM cannot set a guest's TSC (Linux 5.16 or later does)";
 	return NULL;
 }
 
@@ -56,8 +58,9 @@ static int capture(struct machine *machine, struct error *error)
 
 	if (rc < 0)
 		return error_set_errno(error, -rc, "finish the guest's last instruction");
+	/* By the clock that KVM counts by. */
+	sleep->since_ns = clock_ns(CLOCK_MONOTONIC_RAW);
 	rc = vm_state_capture(&machine->vm, &sleep->vm, error);
-	sleep->since_ns = now_ns();
 	if (rc == 0)
 		rc = vcpu_state_capture(&machine->vcpus[0].kvm, &machine->vm, machine->host,
 					&sleep->vcpu, error);
@@ -122,7 +125,7 @@ int machine_wake(struct machine *machine, struct error *error)
 	/* The TSC has gone on by itself: its offset is what it was. */
 	if (rc == 0)
 		rc = vcpu_plan_apply_tsc(&sleep->plan, &sleep->vcpu, vcpu, 0, error);
-	sleep->vm.clock.clock += now_ns() - sleep->since_ns;
+	sleep->vm.clock.clock += clock_ns(CLOCK_MONOTONIC_RAW) - sleep->since_ns;
 	if (rc == 0)
 		rc = vm_state_restore(&machine->vm, &sleep->vm, error);
 	if (rc == 0)

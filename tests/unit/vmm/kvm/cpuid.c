@@ -61,6 +61,36 @@ Test(cpuid, each_vcpu_has_its_own_number)
 	kvm_host_close(host);
 }
 
+/* Whatever the host's KVM offers: its answer is spoilt here, so that there is something to hide. */
+Test(cpuid, no_virtualization_in_it)
+{
+	struct kvm_host *host = require_kvm();
+	const struct kvm_cpuid_entry2 *leaf;
+	struct error error = {0};
+	struct kvm_cpuid2 *table;
+	struct kvm_vcpu vcpu;
+	struct kvm_vm vm;
+
+	for (uint32_t i = 0; i < host->cpuid->nent; i++) {
+		struct kvm_cpuid_entry2 *entry = &host->cpuid->entries[i];
+
+		entry->ecx |= entry->function == 1 ? 1u << 5 : 0;
+		entry->ecx |= entry->function == 0x80000001 ? 1u << 2 : 0;
+	}
+	cr_assert_eq(kvm_vm_init(&vm, host, &error), 0, "%s", error.text);
+	cr_assert_eq(kvm_vcpu_init(&vcpu, &vm, host, 0, &error), 0, "%s", error.text);
+	cr_assert_eq(cpuid_apply(&vcpu, host, 1, false, &error), 0, "%s", error.text);
+	table = read_back(&vcpu);
+	leaf = find(table, 1);
+	cr_assert_not(leaf->ecx & 1u << 5, "VMX");
+	leaf = find(table, 0x80000001);
+	cr_assert(leaf && !(leaf->ecx & 1u << 2), "SVM");
+	free(table);
+	kvm_vcpu_done(&vcpu);
+	kvm_vm_done(&vm);
+	kvm_host_close(host);
+}
+
 Test(cpuid, a_vcpu_that_is_none)
 {
 	struct kvm_host *host = require_kvm();
