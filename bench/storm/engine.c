@@ -21,6 +21,7 @@
 #define EVENTS_MAX    64
 #define FILES_RESERVE 64 /* descriptors that are not answers */
 #define PROGRESS_NS   100000000u
+#define RELEASE_STEP  64 /* clones, a fraction of those whose ends the server keeps for us */
 
 /*
  * An open loop's requests are to leave when they are due: the last moments before are spun away,
@@ -221,6 +222,19 @@ static void wait_and_handle(struct engine *engine, uint64_t timeout_ns)
 		give_up(engine);
 }
 
+/*
+ * Let all clones go. Their ends come meanwhile, and the server closes a connection whose client
+ * leaves too many of them unread.
+ */
+static void release(struct engine *engine)
+{
+	for (size_t i = 0; i < engine->slots.count; i++) {
+		slot_let_go(&engine->slots, &engine->slots.list[i]);
+		if (i % RELEASE_STEP == 0)
+			engine_take_records(engine);
+	}
+}
+
 /* All that will answer have answered: look at them, and let them go. */
 static void measure_and_release(struct engine *engine)
 {
@@ -236,8 +250,7 @@ static void measure_and_release(struct engine *engine)
 		asleep_look(engine, pids, count);
 	free(pids);
 	engine->release_ns = engine->last_event_ns = now_ns();
-	for (size_t i = 0; i < engine->slots.count; i++)
-		slot_let_go(&engine->slots, &engine->slots.list[i]);
+	release(engine);
 }
 
 static void work(struct engine *engine)
