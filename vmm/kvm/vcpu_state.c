@@ -15,6 +15,7 @@
 #include "vmm/base/util.h"
 #include "vmm/kvm/lapic.h"
 #include "vmm/kvm/msr.h"
+#include "vmm/kvm/nested.h"
 #include "vmm/kvm/vm_state.h"
 
 #define TSS_AVAILABLE 9 /* types of a system segment in 64-bit mode: Intel SDM volume 3, 3.5 */
@@ -176,33 +177,13 @@ static void rearm_timer(struct vcpu_state *state)
 	lapic_timer_rearm(&state->lapic, deadline, state->host_tsc + state->tsc_offset);
 }
 
-/*
- * A guest that is a hypervisor has state in KVM that no row of the table reads. As long as it has
- * none, what KVM_GET_NESTED_STATE tells is a header, and that it is not in VMX operation.
- */
-static int refuse_nested_state(const struct kvm_vcpu *vcpu, const struct kvm_host *host,
-			       struct error *error)
-{
-	struct kvm_nested_state nested = {.size = sizeof(nested)};
-	int rc = host->has_nested_state ? ioctl(vcpu->fd, KVM_GET_NESTED_STATE, &nested) : 0;
-
-	if (!host->has_nested_state || (rc < 0 && errno != E2BIG))
-		return 0;
-	if (rc == 0 &&
-	    (nested.format != KVM_STATE_NESTED_FORMAT_VMX || nested.hdr.vmx.vmxon_pa == UINT64_MAX))
-		return 0;
-	return error_set(error, EOPNOTSUPP,
-			 "vCPU %u runs guests of its own: that state cannot be carried over",
-			 vcpu->index);
-}
-
 int vcpu_state_capture(const struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
 		       const struct kvm_host *host, struct vcpu_state *state, struct error *error)
 {
 	int rc;
 
 	memset(state, 0, sizeof(*state));
-	rc = refuse_nested_state(vcpu, host, error);
+	rc = nested_state_refuse(vcpu, host, error);
 	if (rc < 0)
 		return rc;
 	state->xsave = aligned_alloc(64, round_up(host->xsave_size, 64));
