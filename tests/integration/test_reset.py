@@ -190,9 +190,12 @@ class Tenants(harness.TestCase):
                 for _ in range(20):
                     connection.clone(tenant="first")
                 wait_until(lambda: server.pool()["parked"] == 2, "they have come back")
+                if server.pool()["lost"]["tenant"]:
+                    time.sleep(0.11)  # a server that has made room does so again after 0.1 s
                 claimed = 0
                 for _ in range(20):
-                    server.wait_parked(1)
+                    # Both: one alone may be the other's, with that in its place still being made.
+                    server.wait_parked(2)
                     claimed += "claim" in connection.clone(tenant="second")[1]["stages"]
                 self.assertGreater(claimed, 5)
                 return server.pool()["lost"]["tenant"] > 0
